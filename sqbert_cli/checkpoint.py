@@ -1,0 +1,175 @@
+"""A model folder and everything needed to run it.
+
+    config.json        the reference's keys, and `heads` with their labels
+    model.safetensors  the weights
+    tokenizer.json
+    training.json      how it was trained (optional)
+    README.md          the model card (optional)
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
+
+from sqbert_cli import __version__
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import whole_file, write_json
+from sqbert_cli.model.config import HeadConfig, HeadKind, SqueezeBertConfig
+from sqbert_cli.model.network import Network
+from sqbert_cli.model.weights import State, from_disk, infer_heads, reference_names, to_disk
+from sqbert_cli.text.tokenizer import Tokenizer
+
+ARCHITECTURES: dict[HeadKind, str] = {
+    "sequence": "ForSequenceClassification",
+    "token": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
+    "masked_word": "ForMaskedLM",
+    "pooler": "Model",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with its heads and its tokenizer."""
+
+    name: str
+    network: Network
+    heads: tuple[HeadConfig, ...]
+    tokenizer: Tokenizer
+
+    @property
+    def config(self) -> SqueezeBertConfig:
+        return self.network.config
+
+    def head(self, kind: HeadKind) -> HeadConfig:
+        """Return the head of a kind; raise `SqbertError` where the model has none."""
+        for head in self.heads:
+            if head.kind == kind:
+                return head
+        have = ", ".join(head.kind for head in self.heads) or "none"
+        raise SqbertError(
+            f"model `{self.name}` has no {kind.replace('_', ' ')} head (it has: {have})",
+            hint="train one with `sqbert finetune`, or name another model with `--model`",
+        )
+
+
+def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
+    """Read a folder that we or transformers wrote; tensors come back in float32."""
+    values = read_config(folder)
+    config = SqueezeBertConfig.from_dict(values)
+    state = {name: tensor.float() for name, tensor in reference_names(_read_tensors(folder)).items()}
+    heads = _heads(values, state)
+    if not any(head.kind in ("sequence", "pooler") for head in heads):  # nothing of ours reads it: a leftover
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("transformer.pooler.")}
+    tokenizer = Tokenizer.read(folder, lowercase=_lowercase(folder))
+    if tokenizer.vocab_size > config.vocab_size:
+        raise SqbertError(
+            f"`{folder}`: the tokenizer has {tokenizer.vocab_size} word pieces, the embeddings {config.vocab_size}"
+        )
+    try:
+        network = from_disk(config, heads, state)
+    except SqbertError as error:
+        raise SqbertError(f"`{folder}`: {error.message}", error.hint) from error
+    return Checkpoint(name or str(folder), network, heads, tokenizer)
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    training: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model folder; with one head transformers opens it too. Every file is whole or absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.to(dtype) for name, tensor in to_disk(checkpoint.network, checkpoint.heads).items()}
+    with whole_file(folder / "model.safetensors") as file:
+        file.write(to_safetensors(tensors, metadata={"format": "pt"}))
+    with whole_file(folder / "tokenizer.json") as file:
+        file.write(checkpoint.tokenizer.pieces.to_str(pretty=False).encode())
+    write_json(folder / "config.json", _config_values(checkpoint, dtype))
+    if training is not None:
+        write_json(folder / "training.json", training)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
+        raise SqbertError(
+            f"`{folder}` is not a model folder: it has no `config.json`",
+            hint="expected config.json, model.safetensors and tokenizer.json",
+        )
+    try:
+        values = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise SqbertError(f"`{file}` is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise SqbertError(f"`{file}` is not a JSON object")
+    return values
+
+
+def _read_tensors(folder: Path) -> State:
+    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
+    try:
+        if safe.is_file():
+            return load_file(safe)
+        if pickled.is_file():
+            return dict(torch.load(pickled, map_location="cpu", weights_only=True))
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SqbertError(
+            f"`{safe if safe.is_file() else pickled}` cannot be read as weights: {reason}",
+            hint="the file is damaged, or holds more than tensors (which is refused: it could run code)",
+        ) from error
+    raise SqbertError(
+        f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`"
+    )
+
+
+def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
+    if "heads" in values:
+        return tuple(
+            HeadConfig(name=name, **{**head, "labels": tuple(head.get("labels", ()))})
+            for name, head in values["heads"].items()
+        )
+    architecture = (values.get("architectures") or [""])[0]
+    if "MultipleChoice" in architecture:
+        raise SqbertError(f"config: `{architecture}` is not supported")
+    id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+    labels = tuple(id2label[key] for key in sorted(id2label, key=int))
+    return infer_heads(list(state), architecture, labels, values.get("problem_type"))
+
+
+def _lowercase(folder: Path) -> bool:
+    file = folder / "tokenizer_config.json"
+    return bool(json.loads(file.read_bytes()).get("do_lower_case", True)) if file.is_file() else True
+
+
+def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
+    prefix = {"squeezebert": "SqueezeBert", "bert": "Bert"}[checkpoint.config.model_type]
+    values: dict[str, Any] = {
+        **checkpoint.config.to_dict(),
+        "architectures": [prefix + ARCHITECTURES[head.kind] for head in checkpoint.heads[:1]] or [prefix + "Model"],
+        "dtype": str(dtype).removeprefix("torch."),
+        "heads": {
+            head.name: {"kind": head.kind, "labels": list(head.labels), "problem_type": head.problem_type}
+            for head in checkpoint.heads
+        },
+        "sqbert_version": __version__,
+    }
+    labelled = [head for head in checkpoint.heads if head.labels]
+    if len(labelled) == 1:
+        values["id2label"] = {str(index): label for index, label in enumerate(labelled[0].labels)}
+        values["label2id"] = {label: index for index, label in enumerate(labelled[0].labels)}
+        if labelled[0].kind == "sequence":
+            values["problem_type"] = labelled[0].problem_type
+    return values

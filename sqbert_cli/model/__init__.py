@@ -1,0 +1,1 @@
+"""The network: torch only, blind to text, files and terminals."""

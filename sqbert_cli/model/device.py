@@ -1,0 +1,39 @@
+"""Where the network runs and in which precision."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from sqbert_cli.errors import SqbertError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """`auto` is cuda, then mps, then cpu."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, ready in available.items() if ready))
+    if not available[name]:
+        raise SqbertError(f"device `{name}` is not available here", hint="use `--device auto`")
+    return torch.device(name)
+
+
+def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
+    """`auto` is float32, but bfloat16 on a GPU that computes in it."""
+    if name == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def training_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
+    """Precision of the products while training (weights stay in float32): bfloat16 where the processor has it."""
+    if name == "float16":
+        raise SqbertError("training in float16 needs loss scaling, which is not supported", hint="use bfloat16")
+    if name == "auto" and device.type == "cpu":
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return choose_dtype(name, device)

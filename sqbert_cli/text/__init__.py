@@ -1,0 +1,1 @@
+"""Files to records, records to token ids, results to files: no tensors here."""

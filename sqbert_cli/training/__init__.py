@@ -1,0 +1,1 @@
+"""Loops that change weights: generators of typed events, blind to the terminal."""

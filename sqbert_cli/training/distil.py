@@ -1,0 +1,95 @@
+"""A grouped student from a dense teacher: its diagonal blocks to begin with, its hidden states to learn.
+
+The student keeps the teacher's width and words. A grouped layer starts as the diagonal blocks of the dense one; what
+was outside of them is learnt back from the teacher's hidden states, one loss for each layer (as TinyBERT's general
+distillation, without its projections).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import SqueezeBertConfig
+from sqbert_cli.model.encoder import Encoder
+from sqbert_cli.model.network import Network
+from sqbert_cli.model.weights import State, from_disk, reference_names, to_disk
+
+
+def student_of(teacher: Checkpoint, layers: int | None = None) -> Checkpoint:
+    """Return a student of the paper's group counts; layer i starts from the teacher's layer that it will imitate."""
+    config = _student_config(teacher.config, layers or teacher.config.num_hidden_layers)
+    heads = tuple(head for head in teacher.heads if head.kind == "pooler")
+    dense = reference_names(to_disk(teacher.network, teacher.heads))
+    with torch.device("meta"):
+        expected = to_disk(Network(config, heads), heads)
+    state: State = {}
+    for name, wanted in expected.items():
+        source = dense[_teacher_name(name, config.num_hidden_layers, teacher.config.num_hidden_layers)]
+        state[name] = diagonal_blocks(source, wanted.shape[1]).unsqueeze(-1) if wanted.ndim == 3 else source
+    return Checkpoint("student", from_disk(config, heads, state), heads, teacher.tokenizer)
+
+
+def diagonal_blocks(dense: Tensor, in_size: int) -> Tensor:
+    """*Shapes:* (out, in) -> (out, in_size): of each row, the columns of its own group."""
+    groups = dense.shape[1] // in_size
+    blocks = dense.unflatten(1, (groups, in_size)).unflatten(0, (groups, -1))  # (G, out/G, G, in/G)
+    return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).flatten(0, 1)
+
+
+def hidden_state_loss(student: Encoder, teacher: Encoder, batch: Batch) -> Tensor:
+    """Mean over layers of the squared error divided by the teacher's variance: 1 says that nothing was learnt."""
+    with torch.no_grad():
+        targets = teacher.hidden_states(*batch.inputs())
+    states = student.hidden_states(*batch.inputs())
+    real = batch.attention_mask.bool()
+    pairs = matched_layers(len(states) - 1, len(targets) - 1)
+    errors = [_relative_error(states[ours][real], targets[theirs][real]) for ours, theirs in pairs]
+    return torch.stack(errors).mean()
+
+
+def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
+    """Pairs of layers at equal depth, counted from 1; the last two are always among them."""
+    return [
+        (layer, layer * teacher_layers // student_layers)
+        for layer in range(1, student_layers + 1)
+        if layer * teacher_layers % student_layers == 0
+    ]
+
+
+def _relative_error(state: Tensor, target: Tensor) -> Tensor:
+    """*Shapes:* (N, C), (N, C) -> ()."""
+    target = target.float()
+    return (state.float() - target).square().mean() / target.var(0).mean()
+
+
+def _student_config(teacher: SqueezeBertConfig, layers: int) -> SqueezeBertConfig:
+    if teacher.model_type != "bert":
+        raise SqbertError("the teacher is already grouped", hint="name a dense BERT model with `--teacher`")
+    paper = SqueezeBertConfig()
+    return replace(
+        teacher,
+        model_type="squeezebert",
+        num_hidden_layers=layers,
+        q_groups=paper.q_groups,
+        k_groups=paper.k_groups,
+        v_groups=paper.v_groups,
+        post_attention_groups=paper.post_attention_groups,
+        intermediate_groups=paper.intermediate_groups,
+        output_groups=paper.output_groups,
+    )
+
+
+def _teacher_name(name: str, student_layers: int, teacher_layers: int) -> str:
+    """The teacher's tensor that a student's starts from."""
+    before, found, after = name.partition(".layers.")
+    if not found:
+        return name
+    layer, _, rest = after.partition(".")
+    source = -(-(int(layer) + 1) * teacher_layers // student_layers) - 1
+    return f"{before}{found}{source}.{rest}"

@@ -1,0 +1,119 @@
+"""The one training loop: AdamW, warm-up then linear decay, clipping.
+
+Every random number of a step comes from a seed made of the run's seed and the step's index, and so does the choice of
+its examples. A resumed run needs the weights, the optimizer and the step's index, and goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """What AdamW does; the schedule is linear warm-up, then linear decay to 0."""
+
+    learning_rate: float
+    """Highest rate, reached at the end of warm-up."""
+    embedding_rate: float = 1.0
+    """Rate of the embeddings as a share of `learning_rate`; 0 leaves them as they are."""
+    warmup_fraction: float = 0.1
+    """Share of all steps spent warming up."""
+    weight_decay: float = 0.01
+    """Not applied to biases and norms."""
+    max_grad_norm: float = 1.0
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update of the weights."""
+
+    index: int
+    """Counted from 1."""
+    steps: int
+    loss: float
+    learning_rate: float
+    tokens: int
+    """Tokens of this step, padding not counted."""
+    seconds: float
+
+
+@dataclass
+class Progress:
+    """What a resume file holds beside the weights and the optimizer."""
+
+    step: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A part of a step: its share of the step's loss, and how many tokens it had."""
+
+    loss: Tensor
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A network, its optimizer and where the run stands."""
+
+    network: nn.Module
+    settings: OptimiserSettings
+    steps: int
+    optimiser: torch.optim.Optimizer
+    progress: Progress
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        warmup = max(1, round(self.steps * self.settings.warmup_fraction))
+        rising, falling = (step + 1) / warmup, (self.steps - step) / max(1, self.steps - warmup)
+        return self.settings.learning_rate * min(1.0, rising, falling)
+
+
+def make_trainer(network: nn.Module, settings: OptimiserSettings, steps: int) -> Trainer:
+    optimiser = torch.optim.AdamW(_parameter_groups(network, settings), lr=settings.learning_rate, fused=True)
+    return Trainer(network, settings, steps, optimiser, Progress())
+
+
+def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) -> Iterator[Step]:
+    """Run the steps that are left. `losses(step)` yields the parts of a step; their losses add up."""
+    parameters = [parameter for group in trainer.optimiser.param_groups for parameter in group["params"]]
+    for step in range(trainer.progress.step, trainer.steps):
+        started = time.perf_counter()
+        torch.manual_seed(trainer.settings.seed * 1_000_003 + step)
+        rate = trainer.rate(step)
+        for group in trainer.optimiser.param_groups:
+            group["lr"] = rate * group["rate_scale"]
+        loss, tokens = 0.0, 0
+        for part in losses(step):
+            part.loss.backward()
+            loss += part.loss.item()
+            tokens += part.tokens
+        nn.utils.clip_grad_norm_(parameters, trainer.settings.max_grad_norm)
+        trainer.optimiser.step()
+        trainer.optimiser.zero_grad()
+        trainer.progress.step = step + 1
+        yield Step(step + 1, trainer.steps, loss, rate, tokens, time.perf_counter() - started)
+
+
+def _parameter_groups(network: nn.Module, settings: OptimiserSettings) -> list[dict[str, Any]]:
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        is_embedding = ".embeddings." in f".{name}"
+        scale = settings.embedding_rate if is_embedding else 1.0
+        parameter.requires_grad_(scale > 0)
+        decays = not name.endswith("bias") and "layernorm" not in name.lower()
+        if scale > 0:
+            groups.setdefault((scale, settings.weight_decay * decays), []).append(parameter)
+    return [
+        {"params": parameters, "rate_scale": scale, "weight_decay": decay}
+        for (scale, decay), parameters in groups.items()
+    ]

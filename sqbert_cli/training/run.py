@@ -1,0 +1,77 @@
+"""Where a run computes, and the resume file from which it goes on to the same bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import whole_file
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.optimise import Trainer
+
+
+@dataclass(frozen=True)
+class Run:
+    """Device, precision of the products, and the folder of what is only needed to resume."""
+
+    folder: Path
+    device: torch.device
+    dtype: torch.dtype
+    resume: bool = False
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "progress.pt"
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def start(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
+        """Begin at step 0, or where the resume file left off. `identity` says which run this is."""
+        if self.resume and self.file.is_file():
+            _load(trainer, self.file, {**identity, "dtype": str(self.dtype)})
+
+    def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "identity": {**identity, "dtype": str(self.dtype)},
+            "step": trainer.progress.step,
+            "extra": trainer.progress.extra,
+            "network": {name: parameter.detach() for name, parameter in trainer.network.named_parameters()},
+            "optimiser": trainer.optimiser.state_dict(),
+        }
+        with whole_file(self.file) as file:
+            torch.save(state, file)
+
+
+def fingerprint(windows: Sequence[Window], *more: object) -> str:
+    """A hash of what is learnt from, so that a run is not resumed on other data."""
+    digest = sha256(repr(more).encode())
+    for window in windows:
+        digest.update(repr(window.input_ids).encode())
+    return digest.hexdigest()
+
+
+def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
+    saved = torch.load(file, map_location="cpu", weights_only=True)
+    different = [
+        f"{name}: was {saved['identity'].get(name)}, now {value}"
+        for name, value in identity.items()
+        if saved["identity"].get(name) != value
+    ]
+    if different:
+        raise SqbertError(
+            f"`{file}` belongs to another run:\n  " + "\n  ".join(different),
+            hint="resume with the same settings and data, or leave out `--resume` to start anew",
+        )
+    with torch.no_grad():
+        for name, parameter in trainer.network.named_parameters():
+            parameter.copy_(saved["network"][name])
+    trainer.optimiser.load_state_dict(saved["optimiser"])
+    trainer.progress.step, trainer.progress.extra = saved["step"], saved["extra"]

@@ -1,0 +1,41 @@
+"""Which examples make up a step: shuffled, but with texts of about equal length together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+POOL_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Batches of `batch_size` examples for any step, told by seed and step alone."""
+
+    lengths: tuple[int, ...]
+    batch_size: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def batch(self, step: int) -> Sequence[int]:
+        """Indices of the examples of a step, counted from 0 over all epochs."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return self._epoch(epoch)[index]
+
+    @lru_cache(maxsize=1)  # noqa: B019 - a sampler lives as long as its run
+    def _epoch(self, epoch: int) -> list[list[int]]:
+        shuffle = random.Random(f"{self.seed}/{epoch}").shuffle
+        order = list(range(len(self.lengths)))
+        shuffle(order)
+        pool = POOL_BATCHES * self.batch_size
+        batches: list[list[int]] = []
+        for start in range(0, len(order), pool):
+            part = sorted(order[start : start + pool], key=self.lengths.__getitem__)
+            batches += [part[first : first + self.batch_size] for first in range(0, len(part), self.batch_size)]
+        shuffle(batches)
+        return batches
