@@ -1,3 +1,25 @@
-"""Run and train small text models: one compact SqueezeBERT, weights included."""
+"""Run and train small text models: one compact SqueezeBERT, weights included.
 
+from sqbert_cli import classify, load
+
+model = load()
+for result in classify(model, ["I loved every minute of it"]):
+    print(result.labels, result.scores)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqbert_cli.api import classify, load
+
+__all__ = ["__version__", "classify", "load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when it is wanted."""
+    if name not in ("classify", "load"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sqbert_cli import api
+
+    return getattr(api, name)

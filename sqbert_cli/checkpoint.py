@@ -1,10 +1,10 @@
 """A model folder and everything needed to run it.
 
-    config.json        the reference's keys, and `heads` with their labels
-    model.safetensors  the weights
-    tokenizer.json
-    training.json      how it was trained (optional)
-    README.md          the model card (optional)
+config.json        the reference's keys, and `heads` with their labels
+model.safetensors  the weights
+tokenizer.json
+training.json      how it was trained (optional)
+README.md          the model card (optional)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,15 @@ class Checkpoint:
     network: Network
     heads: tuple[HeadConfig, ...]
     tokenizer: Tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def max_length(self, head: HeadConfig) -> int:
+        """Tokens that one window of a head holds."""
+        positions = self.config.max_position_embeddings
+        return min(head.max_length or positions, positions)
 
     @property
     def config(self) -> SqueezeBertConfig:
@@ -96,9 +105,9 @@ def write_checkpoint(
         file.write(to_safetensors(tensors, metadata={"format": "pt"}))
     with whole_file(folder / "tokenizer.json") as file:
         file.write(checkpoint.tokenizer.pieces.to_str(pretty=False).encode())
-    write_json(folder / "config.json", _config_values(checkpoint, dtype))
     if training is not None:
         write_json(folder / "training.json", training)
+    write_json(folder / "config.json", _config_values(checkpoint, dtype))  # last: it says that the folder is complete
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -130,9 +139,7 @@ def _read_tensors(folder: Path) -> State:
             f"`{safe if safe.is_file() else pickled}` cannot be read as weights: {reason}",
             hint="the file is damaged, or holds more than tensors (which is refused: it could run code)",
         ) from error
-    raise SqbertError(
-        f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`"
-    )
+    raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
 
 
 def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
@@ -160,10 +167,7 @@ def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]
         **checkpoint.config.to_dict(),
         "architectures": [prefix + ARCHITECTURES[head.kind] for head in checkpoint.heads[:1]] or [prefix + "Model"],
         "dtype": str(dtype).removeprefix("torch."),
-        "heads": {
-            head.name: {"kind": head.kind, "labels": list(head.labels), "problem_type": head.problem_type}
-            for head in checkpoint.heads
-        },
+        "heads": {head.name: _head_values(head) for head in checkpoint.heads},
         "sqbert_version": __version__,
     }
     labelled = [head for head in checkpoint.heads if head.labels]
@@ -173,3 +177,8 @@ def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]
         if labelled[0].kind == "sequence":
             values["problem_type"] = labelled[0].problem_type
     return values
+
+
+def _head_values(head: HeadConfig) -> dict[str, Any]:
+    values = asdict(head) | {"labels": list(head.labels)}
+    return {key: value for key, value in values.items() if key != "name" and value is not None}

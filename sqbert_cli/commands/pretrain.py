@@ -24,20 +24,27 @@ def pretrain(
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
     device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
+    dtype: options.TrainingDtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
 ) -> None:
-    """Distil a SqueezeBERT from a dense BERT of the same width, on running text.
+    """Distil a small SqueezeBERT from a dense BERT of the same width, on running text.
 
     sqbert pretrain wikipedia.txt.xz --teacher all-MiniLM-L6-v2 --output student
 
-    The student starts from the diagonal blocks of the teacher's layers and learns the teacher's hidden states. Fine-tune
-    it afterwards with `sqbert finetune --model student`.
+    The student starts from the diagonal blocks of the teacher's layers and learns the teacher's hidden states. Then
+    teach it a task: `sqbert finetune --task sst2 --model student`.
     """
-    from sqbert_cli.console import show_training
-    from sqbert_cli.training.pretrain import PretrainSettings
-    from sqbert_cli.training.start import pretrain_model
+    from dataclasses import asdict
+
+    from sqbert_cli.api import load
+    from sqbert_cli.commands.training_view import show_training
+    from sqbert_cli.console import talk
+    from sqbert_cli.model.device import choose_device, training_dtype
+    from sqbert_cli.text.corpus import corpus_windows
+    from sqbert_cli.training.distil import student_of
+    from sqbert_cli.training.pretrain import HeldOut, PretrainSettings, pretrain
+    from sqbert_cli.training.run import finish_run, open_run
 
     settings = PretrainSettings(
         learning_rate=learning_rate,
@@ -47,3 +54,20 @@ def pretrain(
         save_steps=save_steps,
         seed=seed,
     )
+    place = choose_device(device)
+    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
+    source = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline)
+    student = student_of(source, layers)
+    windows = corpus_windows(text, source.tokenizer, tokens, max_length)
+    talk.print(f"{len(windows):,} windows from {len(text)} file(s)")
+    events, seconds = show_training(pretrain(source, student, windows, settings, run))
+    training = {
+        "command": "pretrain",
+        "teacher": teacher,
+        "text": [path.name for path in text],
+        "settings": asdict(settings),
+        "held_out": [asdict(event) for event in events if isinstance(event, HeldOut)],
+        "seconds": round(seconds),
+    }
+    finish_run(run, student, save_dtype, training)
+    talk.print(f"saved to {output}")

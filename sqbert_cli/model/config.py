@@ -10,7 +10,14 @@ from sqbert_cli.errors import SqbertError
 
 HeadKind = Literal["sequence", "token", "span", "masked_word", "pooler"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-GROUP_FIELDS = ("q_groups", "k_groups", "v_groups", "post_attention_groups", "intermediate_groups", "output_groups")
+GROUP_FIELDS = (
+    "q_groups",
+    "k_groups",
+    "v_groups",
+    "post_attention_groups",
+    "intermediate_groups",
+    "output_groups",
+)
 # Every size below is far above any published encoder; a larger one is a broken or hostile file.
 SIZE_LIMITS = {
     "vocab_size": 2_000_000,
@@ -124,6 +131,8 @@ class HeadConfig:
     kind: HeadKind
     labels: tuple[str, ...] = ()
     problem_type: ProblemType = "single_label_classification"
+    max_length: int | None = None
+    """Tokens in the windows that the head was taught on; a longer text is read in several. `None`: all positions."""
 
     def __post_init__(self) -> None:
         for value, choices in ((self.kind, get_args(HeadKind)), (self.problem_type, get_args(ProblemType))):

@@ -7,7 +7,7 @@ Three spellings meet here: transformers' SqueezeBERT (the one we write), transfo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -145,5 +145,7 @@ def _head_to_disk(name: str, heads: Sequence[HeadConfig]) -> str:
 
 def _collide(prefixes: list[str]) -> bool:
     return any(
-        one.startswith(other) for index, one in enumerate(prefixes) for other in prefixes[:index] + prefixes[index + 1 :]
+        one.startswith(other)
+        for index, one in enumerate(prefixes)
+        for other in prefixes[:index] + prefixes[index + 1 :]
     )

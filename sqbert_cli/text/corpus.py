@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.text.files import open_bytes
+from sqbert_cli.text.files import read_lines
 from sqbert_cli.text.tokenizer import Tokenizer, Window
 
 PARAGRAPHS_AT_ONCE = 1_000
@@ -15,14 +15,13 @@ PARAGRAPHS_AT_ONCE = 1_000
 
 def read_paragraphs(path: Path) -> Iterator[str]:
     """Yield the lines of a text file that are not blank."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise SqbertError(f"{path}:{number}: not UTF-8: {error.reason}") from error
-            if text:
-                yield text
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            text = line.decode().strip()
+        except UnicodeDecodeError as error:
+            raise SqbertError(f"{path}:{number}: not UTF-8: {error.reason}") from error
+        if text:
+            yield text
 
 
 def corpus_windows(paths: Sequence[Path], tokenizer: Tokenizer, tokens: int, max_length: int) -> list[Window]:

@@ -1,33 +1,58 @@
-"""Opening files: plain, gzip or xz, or standard input."""
+"""Reading lines: of a plain, gzip or xz file, or of standard input."""
 
 from __future__ import annotations
 
 import gzip
 import lzma
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from sqbert_cli.errors import SqbertError
 
 STDIN = Path("-")
+COMPRESSED = (".gz", ".xz")
 
 
-@contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open for reading; what goes wrong, then or while reading, is told by the file's name."""
+def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[bytes]:
+    """Yield each line as soon as it has come, with its `\\n` and without a byte-order mark.
+
+    Before each, `on_bytes` hears how many bytes of the file on disk have been read; of a pipe, 0.
+    """
+    for index, (line, position) in enumerate(_read(path)):
+        if on_bytes is not None:
+            on_bytes(position)
+        yield line.removeprefix(BOM_UTF8) if index == 0 else line
+
+
+def _read(path: Path) -> Iterator[tuple[bytes, int]]:
+    # A generator of its own: errors of its callers cannot come up in here and be told as errors of the file.
     try:
-        if path == STDIN:
-            yield sys.stdin.buffer
-            return
-        opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
-        with cast("IO[bytes]", opener(path, "rb")) as file:
-            yield file
-    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
+        with _open(path) as raw, _decompress(raw, path) as file:
+            is_file = raw.seekable()
+            for line in file:
+                yield line, raw.tell() if is_file else 0
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise SqbertError(f"`{path}` is damaged: {error}") from error
     except FileNotFoundError as error:
         raise SqbertError(f"`{path}` does not exist") from error
-    except (IsADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise SqbertError(f"`{path}` cannot be read: {error.strerror}") from error
+
+
+def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
+    return nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb")
+
+
+def _decompress(raw: IO[bytes], path: Path) -> AbstractContextManager[Iterable[bytes]]:
+    match path.suffix.lower():
+        case ".gz":
+            return gzip.GzipFile(fileobj=raw)
+        case ".xz":
+            return lzma.LZMAFile(raw)
+        case _:
+            return nullcontext(raw)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 from tokenizers import Tokenizer as PieceTokenizer
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from sqbert_cli.errors import SqbertError
-
-SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,8 @@ class Tokenizer:
     """BERT's word pieces, without any truncation or padding of their own."""
 
     pieces: PieceTokenizer
+    cls_id: int
+    sep_id: int
 
     @classmethod
     def read(cls, folder: Path, lowercase: bool = True) -> Tokenizer:
@@ -37,15 +37,16 @@ class Tokenizer:
         if file.is_file():
             pieces = _parse(file)
         elif vocabulary.is_file():
-            pieces = BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)._tokenizer
+            made = BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)
+            pieces = PieceTokenizer.from_str(made.to_str())
         else:
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
         pieces.no_truncation()
         pieces.no_padding()
-        missing = [token for token in SPECIAL_TOKENS if pieces.token_to_id(token) is None]
-        if missing:
-            raise SqbertError(f"`{folder}`: the tokenizer is not BERT's: it lacks {', '.join(missing)}")
-        return cls(pieces)
+        cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
+        if cls_id is None or sep_id is None:
+            raise SqbertError(f"`{folder}`: the tokenizer is not BERT's: it lacks `[CLS]` or `[SEP]`")
+        return cls(pieces, cls_id, sep_id)
 
     def write(self, folder: Path) -> None:
         self.pieces.save(str(folder / "tokenizer.json"))
@@ -54,14 +55,6 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """One more than the largest id."""
         return max(self.pieces.get_vocab().values()) + 1
-
-    @cached_property
-    def cls_id(self) -> int:
-        return int(self.pieces.token_to_id("[CLS]"))
-
-    @cached_property
-    def sep_id(self) -> int:
-        return int(self.pieces.token_to_id("[SEP]"))
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, whole and without special tokens."""
@@ -92,7 +85,7 @@ def split(ids: list[int], size: int) -> list[list[int]]:
     """Cut into the fewest parts of at most `size`, of about equal length; an empty list is one empty part."""
     parts = max(1, -(-len(ids) // size))
     edges = [len(ids) * index // parts for index in range(parts + 1)]
-    return [ids[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [ids[start:end] for start, end in pairwise(edges)]
 
 
 def _parse(file: Path) -> PieceTokenizer:

@@ -81,9 +81,7 @@ def pretrain(
                 yield HeldOut(step.index, _mean_loss(loss, held_out, settings.batch_size))
 
 
-def _mean_loss(
-    loss: Callable[[Sequence[Window]], MicroBatch], windows: Sequence[Window], batch_size: int
-) -> float:
+def _mean_loss(loss: Callable[[Sequence[Window]], MicroBatch], windows: Sequence[Window], batch_size: int) -> float:
     ordered = sorted(windows, key=lambda window: len(window.input_ids))
     parts = [loss(ordered[first : first + batch_size]) for first in range(0, len(ordered), batch_size)]
     return sum(part.loss.item() * part.tokens for part in parts) / sum(part.tokens for part in parts)

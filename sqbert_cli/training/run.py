@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 
+from sqbert_cli import __version__
+from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
 from sqbert_cli.text.tokenizer import Window
@@ -28,6 +33,10 @@ class Run:
     @property
     def file(self) -> Path:
         return self.folder / "progress.pt"
+
+    @property
+    def best_file(self) -> Path:
+        return self.folder / "best.safetensors"
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
@@ -48,6 +57,36 @@ class Run:
         }
         with whole_file(self.file) as file:
             torch.save(state, file)
+
+
+def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: bool) -> Run:
+    """Claim the folder of a new model; refuse one that holds something already."""
+    run = Run(output / ".resume", device, dtype, resume)
+    if (output / "config.json").exists():
+        raise SqbertError(f"`{output}` already holds a model", hint="name another folder with `--output`")
+    if run.file.exists() and not resume:
+        raise SqbertError(
+            f"`{output}` holds an interrupted run",
+            hint=f"go on with `--resume`, or remove `{run.folder}` to start anew",
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapping[str, Any]) -> None:
+    """Write the model folder, then drop what was only needed to resume."""
+    checkpoint.network.cpu()
+    versions = {
+        "sqbert": __version__,
+        "torch": torch.__version__,
+        "tokenizers": tokenizers.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    values = {**training, "precision": str(run.dtype), "device": str(run.device), "versions": versions}
+    write_checkpoint(checkpoint, run.folder.parent, getattr(torch, save_dtype), values)
+    shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def fingerprint(windows: Sequence[Window], *more: object) -> str:

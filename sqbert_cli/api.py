@@ -1,0 +1,29 @@
+"""What a program calls, and the commands too: `load` a model, then `classify`."""
+
+from __future__ import annotations
+
+import torch
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.device import DeviceName, DtypeName, choose_device, choose_dtype
+from sqbert_cli.models import load_checkpoint
+from sqbert_cli.predict import classify
+
+__all__ = ["classify", "load"]
+
+
+def load(
+    name: str | None = None,
+    *,
+    device: DeviceName = "auto",
+    dtype: DtypeName = "auto",
+    threads: int | None = None,
+    offline: bool = False,
+) -> Checkpoint:
+    """Load a model, ready to answer: the shipped one, a folder, or a hub id (`org/name`, `org/name@revision`)."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    place = choose_device(device)
+    checkpoint = load_checkpoint(name, offline=offline)
+    checkpoint.network.to(place, choose_dtype(dtype, place)).eval()
+    return checkpoint

@@ -1,0 +1,69 @@
+"""The app: its commands behind one error boundary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sqbert_cli import __version__
+from sqbert_cli.commands.classify import classify
+from sqbert_cli.commands.evaluate import evaluate
+from sqbert_cli.commands.finetune import finetune
+from sqbert_cli.commands.pretrain import pretrain
+from sqbert_cli.console import show_error
+from sqbert_cli.errors import SqbertError
+
+INTERRUPTED = 130
+
+
+class Boundary(TyperGroup):
+    """Shows what the user can mend; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SqbertError as error:
+            show_error(error)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:  # the reader has seen enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
+            show_error(SqbertError(f"{error.strerror or error}: `{error.filename}`" if error.filename else str(error)))
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Boundary,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+)
+for command in (classify, finetune, evaluate, pretrain):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sqbert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def sqbert(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Run and train small text models: one compact SqueezeBERT, weights included."""
+
+
+def main() -> None:
+    app(prog_name="sqbert")

@@ -1,0 +1,128 @@
+"""`sqbert finetune`: a model for one's own task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqbert_cli.commands import options
+
+
+def finetune(
+    output: options.Output,
+    task: options.Task = None,
+    data: options.Data = None,
+    train: Annotated[Path | None, typer.Option(help="Your own labelled examples, instead of --task.")] = None,
+    dev: Annotated[Path | None, typer.Option(help="Examples to be judged by; default: a tenth of --train.")] = None,
+    input_format: options.InputFormat = "auto",
+    text_field: options.TextField = "text",
+    pair_field: options.PairField = None,
+    label_field: options.LabelField = "label",
+    multi_label: Annotated[bool, typer.Option("--multi-label", help="A text can have several labels.")] = False,
+    regression: Annotated[bool, typer.Option("--regression", help="The label is a number.")] = False,
+    model: options.Model = None,
+    epochs: Annotated[float, typer.Option(min=0.001, help="Times through the examples.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples in a step.")] = 32,
+    accumulation: Annotated[int, typer.Option(min=1, help="Batches that make one step.")] = 1,
+    max_length: Annotated[int, typer.Option(min=8, help="Tokens in a window; longer texts are several.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
+    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps spent warming up.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(min=0, help="Not on biases and norms.")] = 0.01,
+    max_grad_norm: Annotated[float, typer.Option(help="Longer gradients are cut to this.")] = 1.0,
+    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of activations left out.")] = 0.1,
+    label_smoothing: Annotated[float, typer.Option(min=0, max=0.9, help="Doubt in the labels.")] = 0.0,
+    class_weights: Annotated[bool, typer.Option("--class-weights", help="Rare labels weigh more.")] = False,
+    freeze_embeddings: Annotated[bool, typer.Option("--freeze-embeddings", help="Leave embeddings alone.")] = False,
+    teacher: Annotated[str | None, typer.Option(help="A better model of the same labels to learn from.")] = None,
+    teacher_weight: Annotated[float, typer.Option(min=0, max=1, help="Its share of the loss.")] = 0.9,
+    temperature: Annotated[float, typer.Option(min=0.1, help="Softens its scores.")] = 2.0,
+    eval_steps: Annotated[int | None, typer.Option(min=1, help="Default: two evaluations an epoch.")] = None,
+    save_steps: Annotated[int, typer.Option(min=1, help="Steps between two writes of the resume file.")] = 200,
+    patience: Annotated[int | None, typer.Option(min=1, help="Stop after N evaluations without a gain.")] = None,
+    seed: options.Seed = 42,
+    resume: options.Resume = False,
+    save_dtype: options.SaveDtype = "float32",
+    device: options.Device = "auto",
+    dtype: options.TrainingDtype = "auto",
+    threads: options.Threads = None,
+    offline: options.Offline = False,
+) -> None:
+    """Teach a model your own labels, or a GLUE task.
+
+    sqbert finetune --task sst2 --data glue --output my-sst2
+
+    sqbert finetune --train train.jsonl --dev dev.jsonl --output my-model
+
+    Starts from the shipped model, or from --model. Labels are discovered; several in one text are a JSON list, or names
+    with commas between. The weights that do best on dev are kept. A killed run goes on with --resume, to the same bits.
+    """
+    from dataclasses import asdict
+
+    from sqbert_cli.api import load
+    from sqbert_cli.commands.training_view import show_scores, show_training
+    from sqbert_cli.console import show_warning, talk
+    from sqbert_cli.evaluation import judge
+    from sqbert_cli.model.device import choose_device, training_dtype
+    from sqbert_cli.tasks.dataset import check, fingerprint, own_dataset, problem_of
+    from sqbert_cli.tasks.glue import glue_dataset
+    from sqbert_cli.text.readers import Fields
+    from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, with_new_head
+    from sqbert_cli.training.finetune import finetune as train_model
+    from sqbert_cli.training.run import finish_run, open_run
+
+    if (task is None) == (train is None):
+        raise typer.BadParameter("give either --task or --train")
+    settings = FinetuneSettings(
+        learning_rate=learning_rate,
+        embedding_rate=0.0 if freeze_embeddings else 1.0,
+        warmup_fraction=warmup,
+        weight_decay=weight_decay,
+        max_grad_norm=max_grad_norm,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        max_length=max_length,
+        dropout=dropout,
+        label_smoothing=label_smoothing,
+        class_weights=class_weights,
+        eval_steps=eval_steps,
+        save_steps=save_steps,
+        patience=patience,
+        temperature=temperature,
+        teacher_weight=teacher_weight,
+    )
+    if train is not None:
+        fields = Fields(text=text_field, pair=pair_field, label=label_field)
+        dataset = own_dataset(train, dev, fields, input_format, problem_of(multi_label, regression), seed)
+    else:
+        dataset = glue_dataset(str(task), data)
+    for note in check(dataset):
+        show_warning(note)
+    place = choose_device(device)
+    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
+    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
+    guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
+    student = with_new_head(base, dataset.head, settings)
+    talk.print(f"{len(dataset.train.records):,} examples of {len(dataset.head.labels)} label(s)")
+    events, seconds = show_training(train_model(student, dataset, settings, run, guide))
+    scores = {split.name: judge(student, split, dataset.metrics) for split in dataset.dev}
+    training = {
+        "command": "finetune",
+        "task": dataset.name,
+        "model": base.name,
+        "teacher": teacher,
+        "settings": asdict(settings),
+        "data": {split.name: fingerprint(split) for split in (dataset.train, *dataset.dev)},
+        "evaluations": [
+            {"step": event.step, **event.scores.metrics} for event in events if isinstance(event, Evaluation)
+        ],
+        "scores": {name: asdict(of_split) for name, of_split in scores.items()},
+        "seconds": round(seconds),
+    }
+    finish_run(run, student, save_dtype, training)
+    for name, of_split in scores.items():
+        show_scores(name, of_split)
+    talk.print(f"saved to {output}")

@@ -1,0 +1,51 @@
+"""What people and programs see of results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from rich.text import Text
+
+from sqbert_cli.commands.options import FormatName
+from sqbert_cli.console import data, is_table
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.records import Classification
+from sqbert_cli.text.writers import make_writer, result_fields
+
+BAR_WIDTH = 10
+
+
+def classification_view(
+    format: FormatName, head: HeadConfig, shown: int | None, *, multi_label: bool
+) -> Callable[[Classification], None]:
+    """Return what shows one result: a line for a person, or a record of JSONL, CSV or TSV for a program."""
+    if is_table(format):
+        return partial(show_classification, shown=shown or 1, width=max(map(len, head.labels)))
+    write = make_writer(format if format in ("csv", "tsv") else "jsonl", sys.stdout.buffer)
+    several = multi_label or head.problem_type == "multi_label_classification"
+    return lambda result: write(result_fields(result, shown, multi_label=several))
+
+
+def show_classification(result: Classification, shown: int, width: int) -> None:
+    """A line for a text with its best label, and one more for each further label that is wanted."""
+    record = result.record
+    text = _one_line(record.text if record.pair is None else f"{record.text} | {record.pair}")
+    is_number = not result.labels and len(result.scores) == 1
+    for position, (label, score) in enumerate(list(result.scores.items())[:shown]):
+        style = "bold" if is_number or label in result.labels else "dim"
+        line = Text.assemble((f"{label:<{width}}", style), f" {score:6.3f}  ")
+        line.append("" if is_number else f"{_bar(score)}  ", "cyan")
+        line.append(text if position == 0 else "")
+        data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _bar(score: float) -> str:
+    filled = round(score * BAR_WIDTH)
+    return "━" * filled + " " * (BAR_WIDTH - filled)
+
+
+def _one_line(text: str) -> str:
+    """White space as single blanks; what could steer a terminal is left out."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())

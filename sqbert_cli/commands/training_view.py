@@ -1,0 +1,94 @@
+"""Training as it goes, and scores in tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sqbert_cli.console import data, talk
+from sqbert_cli.tasks.metrics import Scores
+from sqbert_cli.training.finetune import Evaluation, TeacherScores
+from sqbert_cli.training.optimise import Step
+from sqbert_cli.training.pretrain import HeldOut
+
+TrainingEvent = Step | Evaluation | TeacherScores | HeldOut
+LOG_SECONDS = 30
+"""Between two lines about a run that nobody watches."""
+CONFUSION_LABELS = 12
+"""More than these make no table that can be read."""
+
+
+def show_scores(name: str, scores: Scores) -> None:
+    """Metrics in percent, each label's precision, recall and F1, and what was taken for what."""
+    data.print(Text(f"\n{name}", "bold"))
+    data.print("  ".join(f"{metric} {value * 100:.2f}" for metric, value in scores.metrics.items()))
+    if scores.classes:
+        data.print(_class_table(scores))
+    if 1 < len(scores.confusion) <= CONFUSION_LABELS:
+        data.print(_confusion_table(scores))
+
+
+def show_training(events: Iterable[TrainingEvent]) -> tuple[list[TrainingEvent], float]:
+    """Show a run while it goes; return its evaluations, and how long it took in seconds."""
+    started = last = time.monotonic()
+    kept: list[TrainingEvent] = []
+    with _training_bar() as bar:
+        for event in events:
+            match event:
+                case Step():
+                    bar.update(bar.task_ids[0], total=event.steps, completed=event.index, note=_step_note(event))
+                    if not talk.is_terminal and time.monotonic() - last > LOG_SECONDS:
+                        last = time.monotonic()
+                        talk.print(f"step {event.index}/{event.steps}  {_step_note(event)}")
+                case TeacherScores():
+                    note = "asking the teacher"
+                    bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)
+                case Evaluation() | HeldOut():
+                    kept.append(event)
+                    talk.print(_evaluation_line(event))
+    return kept, time.monotonic() - started
+
+
+@contextmanager
+def _training_bar() -> Iterator[Progress]:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
+        bar.add_task("", total=None, note="")
+        yield bar
+
+
+def _step_note(step: Step) -> str:
+    return f"loss {step.loss:.4f}  rate {step.learning_rate:.1e}  {step.tokens / step.seconds:,.0f} tokens/s"
+
+
+def _evaluation_line(event: Evaluation | HeldOut) -> str:
+    if isinstance(event, HeldOut):
+        return f"step {event.step}  held-out loss {event.loss:.4f}"
+    metrics = "  ".join(f"{name} {value * 100:.2f}" for name, value in event.scores.metrics.items())
+    return f"step {event.step}  dev {metrics}{'  (best so far)' if event.is_best else ''}"
+
+
+def _class_table(scores: Scores) -> Table:
+    table = Table("label", box=None, pad_edge=False, header_style="dim")
+    for name in ("precision", "recall", "F1", "examples"):
+        table.add_column(name, justify="right")
+    for row in scores.classes:
+        numbers = (f"{value * 100:.2f}" for value in (row.precision, row.recall, row.f1))
+        table.add_row(Text(row.label), *numbers, str(row.support))
+    return table
+
+
+def _confusion_table(scores: Scores) -> Table:
+    table = Table("true \\ predicted", box=None, pad_edge=False, header_style="dim")
+    for row in scores.classes:
+        table.add_column(Text(row.label), justify="right")
+    for position, (row, counts) in enumerate(zip(scores.classes, scores.confusion, strict=True)):
+        cells = [Text(str(n), "bold" if column == position else "") for column, n in enumerate(counts)]
+        table.add_row(Text(row.label), *cells)
+    return table

@@ -1,0 +1,97 @@
+"""The standard metrics, by scikit-learn and scipy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
+
+from sqbert_cli.model.config import HeadConfig, ProblemType
+from sqbert_cli.records import Classification
+
+Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman", "macro_f1", "micro_f1"]
+OWN_METRICS: dict[ProblemType, tuple[Metric, ...]] = {
+    "single_label_classification": ("accuracy", "macro_f1"),
+    "multi_label_classification": ("micro_f1", "macro_f1", "accuracy"),
+    "regression": ("pearson", "spearman"),
+}
+COMPUTE: dict[Metric, Callable[[Any, Any], Any]] = {
+    "accuracy": accuracy_score,  # of several labels: all of them right
+    "f1": f1_score,  # of the second label
+    "matthews": matthews_corrcoef,
+    "pearson": lambda gold, predicted: pearsonr(gold, predicted).statistic,
+    "spearman": lambda gold, predicted: spearmanr(gold, predicted).statistic,
+    "macro_f1": lambda gold, predicted: f1_score(gold, predicted, average="macro", zero_division=0),
+    "micro_f1": lambda gold, predicted: f1_score(gold, predicted, average="micro", zero_division=0),
+}
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one label was told; fractions of 1."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics of one evaluation, the main one first; fractions of 1."""
+
+    metrics: dict[str, float]
+    classes: tuple[ClassScore, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Rows: the true label; columns: the predicted one. Empty unless each text has a single label."""
+
+    @property
+    def main(self) -> float:
+        return next(iter(self.metrics.values()))
+
+
+def score(results: Sequence[Classification], head: HeadConfig, metrics: Sequence[Metric]) -> Scores:
+    """Compare predictions with the gold labels of their records."""
+    if head.problem_type == "regression":
+        gold = np.array([result.record.gold for result in results], dtype=float)
+        predicted = np.array([next(iter(result.scores.values())) for result in results])
+        return Scores(_compute(metrics, gold, predicted))
+    if head.problem_type == "multi_label_classification":
+        gold = np.array([_row(result.record.gold, head.labels) for result in results])
+        predicted = np.array([_row(result.labels, head.labels) for result in results])
+        return Scores(_compute(metrics, gold, predicted), _classes(gold, predicted, head.labels))
+    index = {label: position for position, label in enumerate(head.labels)}
+    gold = np.array([index[str(result.record.gold)] for result in results])
+    predicted = np.array([index[result.labels[0]] for result in results])
+    confusion = confusion_matrix(gold, predicted, labels=range(len(index)))
+    return Scores(
+        _compute(metrics, gold, predicted),
+        _classes(gold, predicted, head.labels),
+        tuple(tuple(int(count) for count in row) for row in confusion),
+    )
+
+
+def _compute(metrics: Sequence[Metric], gold: Any, predicted: Any) -> dict[str, float]:
+    return {metric: float(COMPUTE[metric](gold, predicted)) for metric in metrics}
+
+
+def _classes(gold: Any, predicted: Any, labels: tuple[str, ...]) -> tuple[ClassScore, ...]:
+    columns = precision_recall_fscore_support(gold, predicted, labels=range(len(labels)), zero_division=0)
+    rows = zip(labels, *columns, strict=True)
+    return tuple(ClassScore(label, float(p), float(r), float(f), int(n)) for label, p, r, f, n in rows)
+
+
+def _row(gold: Any, labels: tuple[str, ...]) -> list[int]:
+    held = gold if isinstance(gold, tuple) else (gold,)
+    return [int(label in held) for label in labels]

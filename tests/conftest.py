@@ -1,0 +1,98 @@
+"""A tiny vocabulary, tiny random models, and the command as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("sqbert", deadline=None)  # a busy machine is no failure
+settings.load_profile("sqbert")
+
+ROOT = Path(__file__).parent.parent
+WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] the a film was is not good bad very and but it i loved hated great "
+    "awful boring fun one two three . , ! ? ' - a ##s ##ing ##ed ##ly un ##like b c d e f g h i j k l m n o p q r s t u v w x y z "
+    "##a ##b ##c ##d ##e ##f ##g ##h ##i ##j ##k ##l ##m ##n ##o ##p ##q ##r ##t ##u ##v ##w ##x ##y ##z 0 1 2 3"
+)
+
+
+@pytest.fixture(autouse=True)
+def plain_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A fixed width, no colours, no network, no cache but one's own."""
+    for name, value in {
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+        "HF_HUB_OFFLINE": "1",
+        "SQBERT_CACHE": str(tmp_path / "cache"),
+        "HF_HOME": str(tmp_path / "hf"),
+        "TOKENIZERS_PARALLELISM": "false",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | None = None) -> Ran:
+    """Run the command in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "sqbert_cli", *map(str, arguments)],
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=300,
+    )
+    return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a `vocab.txt` of BERT's form."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(WORDS.split())) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write the folder of a tiny random model with one sequence head."""
+    import torch
+
+    from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
+    from sqbert_cli.model.config import HeadConfig, SqueezeBertConfig
+    from sqbert_cli.model.network import Network, initialise
+    from sqbert_cli.text.tokenizer import Tokenizer
+
+    def make(labels: Sequence[str] = ("negative", "positive"), **values: object) -> Path:
+        tokenizer = Tokenizer.read(vocabulary)
+        problem = values.pop("problem_type", "single_label_classification")
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        config = SqueezeBertConfig(**{"vocab_size": tokenizer.vocab_size, **sizes, **values})  # type: ignore[arg-type]
+        heads = (HeadConfig(name="test", kind="sequence", labels=tuple(labels), problem_type=problem),)  # type: ignore[arg-type]
+        network = Network(config, heads)
+        initialise(network, 0.3, torch.Generator().manual_seed(0))
+        folder = tmp_path_factory.mktemp("model")
+        write_checkpoint(Checkpoint("tiny", network, heads, tokenizer), folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_model: Callable[..., Path]) -> Path:
+    return make_model()
