@@ -18,7 +18,8 @@ settings.load_profile("sqbert")
 ROOT = Path(__file__).parent.parent
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] the a film was is not good bad very and but it i loved hated great "
-    "awful boring fun one two three . , ! ? ' - a ##s ##ing ##ed ##ly un ##like b c d e f g h i j k l m n o p q r s t u v w x y z "
+    "awful boring fun one two three . , ! ? ' - a ##s ##ing ##ed ##ly un ##like b c d e f g h i j k l m n o "
+    "p q r s t u v w x y z "
     "##a ##b ##c ##d ##e ##f ##g ##h ##i ##j ##k ##l ##m ##n ##o ##p ##q ##r ##t ##u ##v ##w ##x ##y ##z 0 1 2 3"
 )
 
@@ -74,7 +75,7 @@ def make_model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
     import torch
 
     from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
-    from sqbert_cli.model.config import HeadConfig, SqueezeBertConfig
+    from sqbert_cli.model.config import GROUP_FIELDS, HeadConfig, SqueezeBertConfig
     from sqbert_cli.model.network import Network, initialise
     from sqbert_cli.text.tokenizer import Tokenizer
 
@@ -82,6 +83,8 @@ def make_model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         tokenizer = Tokenizer.read(vocabulary)
         problem = values.pop("problem_type", "single_label_classification")
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+        if values.get("model_type") == "bert":
+            values |= dict.fromkeys(GROUP_FIELDS, 1)
         config = SqueezeBertConfig(**{"vocab_size": tokenizer.vocab_size, **sizes, **values})  # type: ignore[arg-type]
         heads = (HeadConfig(name="test", kind="sequence", labels=tuple(labels), problem_type=problem),)  # type: ignore[arg-type]
         network = Network(config, heads)

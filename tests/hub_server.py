@@ -194,6 +194,7 @@ def run(code: str, home: Path, url: str, **environment: str) -> Popen[str]:
     settings = {
         "HF_ENDPOINT": url,
         "HF_HOME": str(home / "hf"),
+        "HF_HUB_CACHE": str(home / "hf/hub"),
         "SQBERT_CACHE": str(home / "sqbert"),
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",

@@ -30,7 +30,7 @@ from sqbert_cli.errors import SqbertError
 from tests.hub_server import Hub, commit_of, lines, run, serve
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 40,  # more than the tokenizer has, as 30528 to 30522 in the published models
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -38,6 +38,7 @@ SIZES = {
     "intermediate_size": 64,
     "max_position_embeddings": 16,
 }
+SQUEEZED = {**SIZES, "embedding_size": 32, "num_labels": 3}
 IDS = torch.tensor([[2, 7, 8, 9, 3]])
 LOAD = """
 import torch
@@ -66,11 +67,12 @@ class Published:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     torch.manual_seed(0)
-    squeezed = SqueezeBertConfig(**SIZES, embedding_size=32, num_labels=3)
-    texts = SqueezeBertForSequenceClassification(squeezed).eval()
-    bert = BertForSequenceClassification(BertConfig(**SIZES)).eval()
-    words = SqueezeBertForMaskedLM(squeezed).half().float().eval()
-    encoder = SqueezeBertModel(squeezed).eval()
+    squeezed = SqueezeBertConfig(**SQUEEZED)
+    texts, bert = SqueezeBertForSequenceClassification(squeezed), BertForSequenceClassification(BertConfig(**SIZES))
+    words, encoder = SqueezeBertForMaskedLM(squeezed), SqueezeBertModel(squeezed)
+    words.load_state_dict({name: tensor.half() for name, tensor in words.state_dict().items()})
+    for model in (texts, bert, words, encoder):
+        model.train(False)
     root = tmp_path_factory.mktemp("published")
     publish(texts, root / "tiny/texts")
     publish(bert, root / "tiny/bert")

@@ -72,7 +72,7 @@ class Tokenizer:
         if len(ids) + len(pair_ids) <= room:
             return [self._window(ids, pair_ids)]
         size = max(room - len(pair_ids), room // 2)
-        pair_size = max(room - len(ids), room - size)
+        pair_size = max(room - len(ids), room - size, 1)
         return [self._window(*both) for both in product(split(ids, size), split(pair_ids, pair_size))]
 
     def _window(self, ids: list[int], pair_ids: list[int] | None) -> Window:

@@ -1,0 +1,118 @@
+"""Imports point one way, each package has its home, and what needs no torch does not wait for it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run_sqbert
+
+PACKAGE = ROOT / "sqbert_cli"
+# A module imports only from earlier lines, or from its own.
+LAYERS = (
+    ("sqbert_cli", "errors", "records", "files"),
+    ("text",),
+    ("model",),
+    ("batch",),
+    ("checkpoint", "hub"),
+    ("models",),
+    ("tasks",),
+    ("predict",),
+    ("evaluation", "api"),
+    ("training",),
+    ("console",),
+    ("commands",),
+    ("cli", "__main__"),
+)
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+HOMES = {
+    "torch": {"model", "batch", "checkpoint", "models", "tasks", "predict", "api", "training"},
+    "typer": {"commands", "cli"},
+    "rich": {"console", "commands"},
+    "tokenizers": {"text", "training"},
+    "safetensors": {"checkpoint", "training"},
+    "huggingface_hub": {"hub"},
+    "platformdirs": {"models"},
+    "sklearn": {"tasks"},
+    "scipy": {"tasks"},
+    "numpy": {"tasks"},
+    "datasets": {"tasks"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Absolute names of all that a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part_of(name: str) -> str:
+    """`sqbert_cli.text.readers.Fields` is of the part `text`; `sqbert_cli.__version__` of the package itself."""
+    pieces = name.split(".")
+    return pieces[1] if len(pieces) > 1 and pieces[1] in RANK else pieces[0]
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    own = part_of(".".join(["sqbert_cli", *path.relative_to(PACKAGE).with_suffix("").parts]))
+    for name in imports(path):
+        if name.startswith("sqbert_cli") and path != PACKAGE / "__init__.py":
+            assert RANK[part_of(name)] <= RANK[own], f"{own} imports {name}"
+        elif (package := name.split(".")[0]) in HOMES:
+            assert own in HOMES[package], f"{package} is at home in {HOMES[package]}, not in {own}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["classify", "--help"], ["classify", "--top-k", "0", "a"], ["finetune"], ["clasify"],
+     ["evaluate", "--task", "sst3"], ["classify", "a", "b", "--pair", "c"]],
+)  # fmt: skip
+def test_help_and_argument_errors_never_import_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('LOADED', sorted({'torch', 'tokenizers', 'numpy'} & set(sys.modules))))\n"
+        f"sys.argv = ['sqbert', *{arguments!r}]\n"
+        "from sqbert_cli.cli import main; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert "LOADED []" in ended.stdout, ended.stderr
+
+
+def test_classifying_does_not_import_what_only_training_needs(tiny_model: Path) -> None:
+    code = (
+        "import sys\nfrom sqbert_cli import classify, load\n"
+        f"list(classify(load({str(tiny_model)!r}), ['good film']))\n"
+        "print(sorted({'sklearn', 'scipy', 'datasets', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert ended.stdout.strip() == "[]", ended.stderr
+
+
+def test_no_file_is_long_and_few_functions_are() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in FILES}
+    assert max(lengths.values()) <= 260, max(lengths, key=lengths.__getitem__)
+    functions = [
+        node.end_lineno - node.lineno + 1
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno
+    ]
+    assert sorted(functions)[int(0.9 * len(functions))] <= 35
+
+
+def test_it_runs_as_a_module() -> None:
+    ran = run_sqbert("--version")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.startswith("sqbert 0.")

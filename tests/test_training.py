@@ -1,0 +1,301 @@
+"""Training overfits, repeats itself to the bit, and survives being killed; distillation starts where it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sqbert_cli.batch import collate
+from sqbert_cli.checkpoint import read_checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.weights import from_disk, reference_names, to_disk
+from sqbert_cli.records import Record
+from sqbert_cli.tasks.dataset import Dataset, Split
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.distil import diagonal_blocks, hidden_state_loss, matched_layers, student_of
+from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_new_head
+from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
+from sqbert_cli.training.run import Run
+from sqbert_cli.training.sampler import Sampler
+from tests.conftest import ROOT, run_sqbert
+
+GOOD, BAD = ("good", "great", "fun", "loved"), ("bad", "awful", "boring", "hated")
+
+
+def toy_lines(count: int, seed: int) -> str:
+    """JSONL whose label is told by one word."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(count):
+        label = draw.choice(("negative", "positive"))
+        words = [draw.choice(["the", "a", "film", "was", "very", "and", "it", "i"]) for _ in range(draw.randint(3, 8))]
+        words.insert(draw.randrange(len(words)), draw.choice(GOOD if label == "positive" else BAD))
+        rows.append(json.dumps({"text": " ".join(words), "label": label}))
+    return "\n".join(rows) + "\n"
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "train.jsonl").write_text(toy_lines(200, 1))
+    (folder / "dev.jsonl").write_text(toy_lines(50, 2))
+    return folder
+
+
+def toy_arguments(toy: Path, model: Path, output: Path) -> list[str]:
+    return [
+        "finetune", "--train", str(toy / "train.jsonl"), "--dev", str(toy / "dev.jsonl"), "--model", str(model),
+        "--output", str(output), "--epochs", "6", "--batch-size", "8", "--learning-rate", "3e-3", "--threads", "1",
+        "--eval-steps", "20", "--save-steps", "7",
+    ]  # fmt: skip
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    ours, theirs = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def trained(toy: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy task, learnt in one go."""
+    output = tmp_path_factory.mktemp("trained") / "model"
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
+    assert ran.status == 0, ran.err
+    return output
+
+
+def test_a_toy_task_is_learnt_to_the_end(toy: Path, trained: Path) -> None:
+    ran = run_sqbert("evaluate", "--input", toy / "dev.jsonl", "--model", trained)
+    (scores,) = json.loads(ran.out).values()
+    assert scores["metrics"]["accuracy"] == 1.0
+    assert scores["confusion"][0][1] == scores["confusion"][1][0] == 0
+
+
+def test_a_finished_run_says_how_it_was_made_and_leaves_nothing_else(trained: Path) -> None:
+    assert sorted(file.name for file in trained.iterdir()) == [
+        "config.json", "model.safetensors", "tokenizer.json", "training.json",
+    ]  # fmt: skip
+    training = json.loads((trained / "training.json").read_text())
+    assert training["settings"]["epochs"] == 6
+    assert set(training["data"]) == set(training["scores"]) | {name for name in training["data"] if "train" in name}
+    assert training["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(
+    toy: Path, tiny_model: Path, trained: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "model"
+    command = [sys.executable, "-m", "sqbert_cli", *toy_arguments(toy, tiny_model, output), "--resume"]
+    kills = 0
+    draw = random.Random(0)
+    while True:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        progress, before = output / ".resume" / "progress.pt", time.monotonic()
+        written = progress.stat().st_mtime_ns if progress.exists() else 0
+        while process.poll() is None and time.monotonic() - before < 120:  # kill it soon after it has got on
+            if kills < 4 and progress.exists() and progress.stat().st_mtime_ns != written:
+                time.sleep(draw.random() * 0.1)
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.005)
+        _, err = process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break
+    assert process.returncode == 0, err.decode()
+    assert kills == 4
+    assert same_weights(output, trained)
+    assert json.loads((output / "training.json").read_text())["scores"] == json.loads(
+        (trained / "training.json").read_text()
+    )["scores"]  # fmt: skip
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model"
+    dataset = toy_dataset()
+    settings = FinetuneSettings(epochs=2, batch_size=8, save_steps=1, eval_steps=100, max_length=32)
+    base = read_checkpoint(tiny_model)
+    run = Run(output / ".resume", torch.device("cpu"), torch.float32)
+    events = finetune(with_new_head(base, dataset.head, settings), dataset, settings, run)
+    next(events), next(events), next(events)
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
+    assert ran.status == 1
+    assert "holds an interrupted run" in ran.err
+    assert "--resume" in ran.err
+    other = replace(settings, learning_rate=1e-5)
+    again = finetune(with_new_head(base, dataset.head, other), dataset, other, replace(run, resume=True))
+    with pytest.raises(SqbertError, match=r"belongs to another run:\n  learning_rate: was 0.0001, now 1e-05"):
+        next(again)
+
+
+def test_a_folder_with_a_model_is_not_overwritten(toy: Path, tiny_model: Path, trained: Path) -> None:
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, trained))
+    assert ran.status == 1
+    assert "already holds a model" in ran.err
+
+
+def toy_dataset(problem: str = "single_label_classification", labels: tuple[str, ...] = ("bad", "good")) -> Dataset:
+    texts = {"good": "a good film", "bad": "a bad film"}
+    if problem == "multi_label_classification":
+        records = [Record("good and bad", gold=("good", "bad")), Record("good film", gold=("good",)),
+                   Record("bad film", gold=("bad",)), Record("a film", gold=())]  # fmt: skip
+    elif problem == "regression":
+        records = [Record("one film", gold=1.0), Record("two film", gold=2.0), Record("three film", gold=3.0)]
+    else:
+        records = [Record(text, gold=label) for label, text in texts.items()]
+    split = Split(name="toy", records=tuple(records * 4))
+    metrics = ("pearson", "spearman") if problem == "regression" else ("accuracy", "macro_f1")
+    head = HeadConfig(name="toy", kind="sequence", labels=labels, problem_type=problem)  # type: ignore[arg-type]
+    return Dataset(name="toy", head=head, metrics=metrics, train=split, dev=(split,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("problem", "labels"),
+    [("single_label_classification", ("bad", "good")), ("multi_label_classification", ("bad", "good")),
+     ("regression", ("score",))],
+)  # fmt: skip
+def test_each_kind_of_problem_overfits_a_few_examples(
+    problem: str, labels: tuple[str, ...], tiny_model: Path, tmp_path: Path
+) -> None:
+    dataset = toy_dataset(problem, labels)
+    settings = FinetuneSettings(epochs=60, batch_size=8, learning_rate=3e-3, dropout=0, max_length=32, eval_steps=30)
+    student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+    events = list(finetune(student, dataset, settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+    evaluations = [event for event in events if isinstance(event, Evaluation)]
+    assert evaluations[-1].scores.main > 0.99
+
+
+def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    networks = []
+    for batch_size, accumulation in ((8, 1), (2, 4)):
+        settings = FinetuneSettings(
+            epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32
+        )
+        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        run = Run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32)
+        assert sum(isinstance(event, Step) for event in finetune(student, dataset, settings, run)) == 3
+        networks.append(student.network.state_dict())
+    for name, tensor in networks[0].items():
+        torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)
+
+
+def test_a_student_imitates_its_teacher(toy: Path, trained: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = [*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", str(trained)]
+    ran = run_sqbert(*arguments, "--teacher-weight", "1")
+    assert ran.status == 0, ran.err
+    training = json.loads((tmp_path / "student" / "training.json").read_text())
+    assert training["teacher"] == str(trained)
+    assert next(iter(training["scores"].values()))["metrics"]["accuracy"] == 1.0
+
+
+def test_a_teacher_of_other_labels_is_refused(
+    toy: Path, make_model: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    teacher = make_model(labels=("sport", "politics"))
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", teacher)
+    assert ran.status == 1
+    assert "tells sport, politics, the task wants negative, positive" in ran.err
+
+
+def test_frozen_embeddings_stay_and_biases_and_norms_do_not_decay(tiny_model: Path) -> None:
+    network = read_checkpoint(tiny_model).network
+    trainer = make_trainer(network, OptimiserSettings(learning_rate=1e-3, embedding_rate=0), 10)
+    decay = {
+        id(parameter): group["weight_decay"]
+        for group in trainer.optimiser.param_groups
+        for parameter in group["params"]
+    }
+    for name, parameter in network.named_parameters():
+        if "embeddings" in name:
+            assert not parameter.requires_grad
+            assert id(parameter) not in decay
+        else:
+            plain = name.endswith("bias") or "norm" in name.lower()
+            assert decay[id(parameter)] == (0 if plain else 0.01), name
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    layer = torch.nn.Linear(1, 1)
+    trainer = make_trainer(layer, OptimiserSettings(learning_rate=1.0, warmup_fraction=0.2), 10)
+    assert [trainer.rate(step) for step in range(10)] == pytest.approx(
+        [0.5, 1, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
+    )
+
+
+def test_each_epoch_shows_every_example_once_and_differently() -> None:
+    sampler = Sampler(tuple(range(103)), 10, 42)
+    epochs = [[row for step in range(11) for row in sampler.batch(epoch * 11 + step)] for epoch in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(103))
+    assert epochs[0] != epochs[1]
+    assert list(Sampler(tuple(range(103)), 10, 42).batch(15)) == list(sampler.batch(15))
+
+
+def test_diagonal_blocks_are_the_columns_of_the_own_group() -> None:
+    dense = torch.arange(24).view(4, 6)
+    assert diagonal_blocks(dense, 3).tolist() == [[0, 1, 2], [6, 7, 8], [15, 16, 17], [21, 22, 23]]
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "pairs"),
+    [(2, 2, [(1, 1), (2, 2)]), (4, 2, [(2, 1), (4, 2)]), (1, 3, [(1, 3)]), (3, 2, [(3, 2)])],
+)
+def test_layers_of_equal_depth_are_matched(student: int, teacher: int, pairs: list[tuple[int, int]]) -> None:
+    assert matched_layers(student, teacher) == pairs
+
+
+def test_a_student_of_a_block_diagonal_teacher_is_its_equal(make_model: Callable[..., Path]) -> None:
+    dense = read_checkpoint(make_model(model_type="bert"))
+    state = reference_names(to_disk(dense.network, dense.heads))
+    for name, tensor in state.items():
+        if any(part in name for part in ("attention.query.w", "attention.key.w", "attention.value.w", "conv1d.w")):
+            if "post_attention" not in name:  # the one dense layer of the paper's model
+                rows, columns = (size // 4 for size in tensor.shape)
+                tensor *= torch.block_diag(*[torch.ones(rows, columns)] * 4)
+    teacher = replace(dense, network=from_disk(dense.config, dense.heads, state))
+    batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, torch.device("cpu"))
+    loss = hidden_state_loss(student_of(teacher).network.transformer, teacher.network.transformer, batch)
+    assert loss.item() < 1e-10
+
+
+def test_pretraining_learns_the_teacher_and_resumes_to_the_same_bits(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    teacher = make_model(model_type="bert")
+    draw = random.Random(0)
+    words = ["the", "a", "film", "was", "is", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated"]
+    lines = [" ".join(draw.choice(words) for _ in range(draw.randint(5, 30))) for _ in range(600)]
+    (tmp_path / "corpus.txt").write_text("\n".join(lines))
+    arguments = ["pretrain", str(tmp_path / "corpus.txt"), "--teacher", str(teacher), "--tokens", "8000",
+                 "--batch-size", "8", "--max-length", "32", "--save-steps", "10", "--threads", "1"]  # fmt: skip
+    ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
+    assert ran.status == 0, ran.err
+    losses = [row["loss"] for row in json.loads((tmp_path / "whole" / "training.json").read_text())["held_out"]]
+    assert losses[-1] < 0.7 * losses[0]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "sqbert_cli", *arguments, "--output", str(tmp_path / "killed")],
+        cwd=ROOT, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (tmp_path / "killed" / ".resume" / "progress.pt").exists():
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    ran = run_sqbert(*arguments, "--output", tmp_path / "killed", "--resume")
+    assert ran.status == 0, ran.err
+    assert same_weights(tmp_path / "whole", tmp_path / "killed")
