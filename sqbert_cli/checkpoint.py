@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from sqbert_cli import __version__
 from sqbert_cli.errors import SqbertError
@@ -117,9 +118,13 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"`{folder}` is not a model folder: it has no `config.json`",
             hint="expected config.json, model.safetensors and tokenizer.json",
         )
+    return _read_object(file)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SqbertError(f"`{file}` is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise SqbertError(f"`{file}` is not a JSON object")
@@ -128,37 +133,42 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _read_tensors(folder: Path) -> State:
     safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
+    file = safe if safe.is_file() else pickled
+    if not file.is_file():
+        raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
     try:
-        if safe.is_file():
-            return load_file(safe)
-        if pickled.is_file():
-            return dict(torch.load(pickled, map_location="cpu", weights_only=True))
+        state = load_file(safe) if file == safe else torch.load(pickled, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SqbertError(
-            f"`{safe if safe.is_file() else pickled}` cannot be read as weights: {reason}",
+            f"`{file}` cannot be read as weights: {reason}",
             hint="the file is damaged, or holds more than tensors (which is refused: it could run code)",
         ) from error
-    raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise SqbertError(f"`{file}` is not a table of tensors by name")
+    return {str(name): tensor for name, tensor in state.items()}
 
 
 def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
-    if "heads" in values:
-        return tuple(
-            HeadConfig(name=name, **{**head, "labels": tuple(head.get("labels", ()))})
-            for name, head in values["heads"].items()
-        )
-    architecture = (values.get("architectures") or [""])[0]
+    try:
+        if "heads" in values:
+            return tuple(
+                HeadConfig(name=name, **{**head, "labels": tuple(head.get("labels", ()))})
+                for name, head in values["heads"].items()
+            )
+        architecture = str((values.get("architectures") or [""])[0])
+        id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+        labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise SqbertError(f"config: the heads or their labels cannot be read: {error}") from error
     if "MultipleChoice" in architecture:
         raise SqbertError(f"config: `{architecture}` is not supported")
-    id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
-    labels = tuple(id2label[key] for key in sorted(id2label, key=int))
     return infer_heads(list(state), architecture, labels, values.get("problem_type"))
 
 
 def _lowercase(folder: Path) -> bool:
     file = folder / "tokenizer_config.json"
-    return bool(json.loads(file.read_bytes()).get("do_lower_case", True)) if file.is_file() else True
+    return bool(_read_object(file).get("do_lower_case", True)) if file.is_file() else True
 
 
 def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:

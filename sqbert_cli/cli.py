@@ -35,7 +35,8 @@ class Boundary(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
-            show_error(SqbertError(f"{error.strerror or error}: `{error.filename}`" if error.filename else str(error)))
+            reason = error.strerror or str(error)
+            show_error(SqbertError(f"{reason}: `{error.filename}`" if error.filename else reason))
             raise typer.Exit(1) from None
 
 

@@ -11,17 +11,27 @@ from sqbert_cli.commands import options
 
 def classify(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or `-`: read standard input.")] = None,
-    pair: Annotated[str | None, typer.Option(help="Second text, for a model of pairs.")] = None,
+    pair: Annotated[
+        str | None, typer.Option(rich_help_panel=options.INPUT, help="Second text, for a model of pairs.")
+    ] = None,
     input: options.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
     model: options.Model = None,
     format: options.Format = "auto",
-    top_k: Annotated[int | None, typer.Option(min=1, help="Give the N best labels as `scores`.")] = None,
-    all_scores: Annotated[bool, typer.Option("--all-scores", help="Give every label in `scores`.")] = False,
-    multi_label: Annotated[bool, typer.Option("--multi-label", help="Give every label above --threshold.")] = False,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="For models of several labels.")] = 0.5,
+    top_k: Annotated[
+        int | None, typer.Option(rich_help_panel=options.OUTPUT, min=1, help="Give the N best labels as `scores`.")
+    ] = None,
+    all_scores: Annotated[
+        bool, typer.Option("--all-scores", rich_help_panel=options.OUTPUT, help="Give every label in `scores`.")
+    ] = False,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", rich_help_panel=options.OUTPUT, help="Give every label above --threshold.")
+    ] = False,
+    threshold: Annotated[
+        float, typer.Option(rich_help_panel=options.OUTPUT, min=0, max=1, help="For models of several labels.")
+    ] = 0.5,
     on_error: options.OnError = "skip",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",

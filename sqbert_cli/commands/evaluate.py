@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -13,14 +12,15 @@ from sqbert_cli.commands import options
 def evaluate(
     task: options.Task = None,
     data: options.Data = None,
-    input: Annotated[Path | None, typer.Option(help="Your own labelled file, instead of --task.")] = None,
+    input: options.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
     label_field: options.LabelField = "label",
     model: options.Model = None,
     format: Annotated[
-        Literal["auto", "table", "json"], typer.Option(help="auto: tables for a terminal, JSON for a pipe.")
+        Literal["auto", "table", "json"],
+        typer.Option(rich_help_panel=options.OUTPUT, help="auto: tables for a terminal, JSON for a pipe."),
     ] = "auto",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",

@@ -14,33 +14,89 @@ def finetune(
     output: options.Output,
     task: options.Task = None,
     data: options.Data = None,
-    train: Annotated[Path | None, typer.Option(help="Your own labelled examples, instead of --task.")] = None,
-    dev: Annotated[Path | None, typer.Option(help="Examples to be judged by; default: a tenth of --train.")] = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.INPUT,
+            exists=True,
+            dir_okay=False,
+            help="Your own labelled examples, instead of --task.",
+        ),
+    ] = None,
+    dev: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.INPUT,
+            exists=True,
+            dir_okay=False,
+            help="Examples to be judged by; default: a tenth of --train.",
+        ),
+    ] = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
     label_field: options.LabelField = "label",
-    multi_label: Annotated[bool, typer.Option("--multi-label", help="A text can have several labels.")] = False,
-    regression: Annotated[bool, typer.Option("--regression", help="The label is a number.")] = False,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", rich_help_panel=options.INPUT, help="A text can have several labels.")
+    ] = False,
+    regression: Annotated[
+        bool, typer.Option("--regression", rich_help_panel=options.INPUT, help="The label is a number.")
+    ] = False,
     model: options.Model = None,
-    epochs: Annotated[float, typer.Option(min=0.001, help="Times through the examples.")] = 3.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples in a step.")] = 32,
-    accumulation: Annotated[int, typer.Option(min=1, help="Batches that make one step.")] = 1,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens in a window; longer texts are several.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-4,
-    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps spent warming up.")] = 0.1,
-    weight_decay: Annotated[float, typer.Option(min=0, help="Not on biases and norms.")] = 0.01,
-    max_grad_norm: Annotated[float, typer.Option(help="Longer gradients are cut to this.")] = 1.0,
-    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Share of activations left out.")] = 0.1,
-    label_smoothing: Annotated[float, typer.Option(min=0, max=0.9, help="Doubt in the labels.")] = 0.0,
-    class_weights: Annotated[bool, typer.Option("--class-weights", help="Rare labels weigh more.")] = False,
-    freeze_embeddings: Annotated[bool, typer.Option("--freeze-embeddings", help="Leave embeddings alone.")] = False,
-    teacher: Annotated[str | None, typer.Option(help="A better model of the same labels to learn from.")] = None,
-    teacher_weight: Annotated[float, typer.Option(min=0, max=1, help="Its share of the loss.")] = 0.9,
-    temperature: Annotated[float, typer.Option(min=0.1, help="Softens its scores.")] = 2.0,
-    eval_steps: Annotated[int | None, typer.Option(min=1, help="Default: two evaluations an epoch.")] = None,
-    save_steps: Annotated[int, typer.Option(min=1, help="Steps between two writes of the resume file.")] = 200,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after N evaluations without a gain.")] = None,
+    epochs: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0.001, help="Times through the examples.")
+    ] = 3.0,
+    batch_size: Annotated[int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Examples in a step.")] = 32,
+    accumulation: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Batches that make one step.")
+    ] = 1,
+    max_length: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=8, help="Tokens in a window; longer texts are several.")
+    ] = 128,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, help="Highest learning rate.")
+    ] = 1e-4,
+    warmup: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Share of the steps spent warming up.")
+    ] = 0.1,
+    weight_decay: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, help="Not on biases and norms.")
+    ] = 0.01,
+    max_grad_norm: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, help="Longer gradients are cut to this.")
+    ] = 1.0,
+    dropout: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=0.9, help="Share of activations left out.")
+    ] = 0.1,
+    label_smoothing: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=0.9, help="Doubt in the labels.")
+    ] = 0.0,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", rich_help_panel=options.TRAINING, help="Rare labels weigh more.")
+    ] = False,
+    freeze_embeddings: Annotated[
+        bool, typer.Option("--freeze-embeddings", rich_help_panel=options.TRAINING, help="Leave embeddings alone.")
+    ] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=options.TRAINING, help="A better model of the same labels to learn from."),
+    ] = None,
+    teacher_weight: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Its share of the loss.")
+    ] = 0.9,
+    temperature: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0.1, help="Softens its scores.")
+    ] = 2.0,
+    eval_steps: Annotated[
+        int | None, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Default: two evaluations an epoch.")
+    ] = None,
+    save_steps: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Steps between two writes of the resume file.")
+    ] = 200,
+    patience: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Stop after N evaluations without a gain."),
+    ] = None,
     seed: options.Seed = 42,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",

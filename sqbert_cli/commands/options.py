@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
+"""Panels of the help."""
+
 InputFormatName = Literal["auto", "text", "jsonl", "csv", "tsv"]
 FormatName = Literal["auto", "table", "jsonl", "csv", "tsv"]
 OnErrorName = Literal["skip", "fail"]
@@ -17,37 +20,76 @@ TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
 
 Model = Annotated[
     str | None,
-    typer.Option(help="A folder or a hub id (org/name, org/name@revision); default: the shipped model."),
+    typer.Option(
+        rich_help_panel=COMPUTING,
+        help="A folder or a hub id (org/name, org/name@revision); default: the shipped model.",
+    ),
 ]
-Device = Annotated[DeviceName, typer.Option(help="Where to compute; auto: cuda, else mps, else cpu.")]
-Dtype = Annotated[DtypeName, typer.Option(help="Precision; auto: float32, on a GPU bfloat16.")]
+Device = Annotated[
+    DeviceName, typer.Option(rich_help_panel=COMPUTING, help="Where to compute; auto: cuda, else mps, else cpu.")
+]
+Dtype = Annotated[
+    DtypeName, typer.Option(rich_help_panel=COMPUTING, help="Precision; auto: float32, on a GPU bfloat16.")
+]
 TrainingDtype = Annotated[
     TrainingDtypeName,
-    typer.Option(help="Precision of the products; auto: bfloat16 where the processor has it."),
+    typer.Option(
+        rich_help_panel=COMPUTING, help="Precision of the products; auto: bfloat16 where the processor has it."
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Processor threads; default: one for each core.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never touch the network.")]
+Threads = Annotated[
+    int | None, typer.Option(rich_help_panel=COMPUTING, min=1, help="Processor threads; default: one for each core.")
+]
+Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=COMPUTING, help="Never touch the network.")]
 
-Input = Annotated[Path | None, typer.Option(help="File to read (also .gz, .xz); - is standard input.")]
+Input = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=INPUT,
+        exists=True,
+        dir_okay=False,
+        allow_dash=True,
+        help="File to read (also .gz, .xz); -: standard input.",
+    ),
+]
 InputFormat = Annotated[
     InputFormatName,
-    typer.Option(help="auto: by the file's ending, on standard input by its first line; text: one text a line."),
+    typer.Option(
+        rich_help_panel=INPUT,
+        help="auto: by the file's ending, on standard input by its first line; text: one text a line.",
+    ),
 ]
-TextField = Annotated[str, typer.Option(help="Field or column of the text.")]
-PairField = Annotated[str | None, typer.Option(help="Field or column of the second text of a pair.")]
-LabelField = Annotated[str, typer.Option(help="Field or column of the label.")]
-Format = Annotated[FormatName, typer.Option(help="auto: a table for a terminal, JSONL for a pipe or a file.")]
-OnError = Annotated[OnErrorName, typer.Option(help="What a line that cannot be used does: skip it, or fail at once.")]
+TextField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or column of the text.")]
+PairField = Annotated[
+    str | None, typer.Option(rich_help_panel=INPUT, help="Field or column of the second text of a pair.")
+]
+LabelField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or column of the label.")]
+Format = Annotated[
+    FormatName, typer.Option(rich_help_panel=OUTPUT, help="auto: a table for a terminal, JSONL for a pipe or a file.")
+]
+OnError = Annotated[
+    OnErrorName,
+    typer.Option(rich_help_panel=INPUT, help="What a line that cannot be used does: skip it, or fail at once."),
+]
 
-Task = Annotated[TaskName | None, typer.Option(help="A GLUE task.")]
+Task = Annotated[TaskName | None, typer.Option(rich_help_panel=INPUT, help="A GLUE task.")]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Folder with GLUE's own files (SST-2/train.tsv ...); default: the hub, through `datasets`."),
+    typer.Option(
+        rich_help_panel=INPUT,
+        exists=True,
+        file_okay=False,
+        help="Folder with GLUE's own files (SST-2/train.tsv ...); default: the hub, through `datasets`.",
+    ),
 ]
-Output = Annotated[Path, typer.Option(help="Folder of the new model.", file_okay=False)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run in --output stopped.")]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed, same data, same machine: same bits.")]
+Output = Annotated[Path, typer.Option(rich_help_panel=OUTPUT, help="Folder of the new model.", file_okay=False)]
+Resume = Annotated[
+    bool, typer.Option("--resume", rich_help_panel=TRAINING, help="Go on where an interrupted run in --output stopped.")
+]
+Seed = Annotated[
+    int, typer.Option(rich_help_panel=TRAINING, min=0, help="Same seed, same data, same machine: same bits.")
+]
 SaveDtype = Annotated[
     Literal["float32", "float16"],
-    typer.Option(help="Precision of the weights on disk; float16 halves the file."),
+    typer.Option(rich_help_panel=OUTPUT, help="Precision of the weights on disk; float16 halves the file."),
 ]

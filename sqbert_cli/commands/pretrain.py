@@ -11,15 +11,33 @@ from sqbert_cli.commands import options
 
 
 def pretrain(
-    text: Annotated[list[Path], typer.Argument(help="Text files (also .gz, .xz), one paragraph a line.")],
-    teacher: Annotated[str, typer.Option(help="Dense BERT to learn from: a folder or a hub id.")],
+    text: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="Text files (also .gz, .xz), one paragraph a line."),
+    ],
+    teacher: Annotated[
+        str, typer.Option(rich_help_panel=options.INPUT, help="Dense BERT to learn from: a folder or a hub id.")
+    ],
     output: options.Output,
-    layers: Annotated[int | None, typer.Option(min=1, help="Layers of the student; default: the teacher's.")] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens to learn from.")] = 10_000_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows of text in a step.")] = 32,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens in a window, at most.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
-    save_steps: Annotated[int, typer.Option(min=1, help="Steps between two writes of the resume file.")] = 500,
+    layers: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Layers of the student; default: the teacher's."),
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Tokens to learn from.")
+    ] = 10_000_000,
+    batch_size: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Windows of text in a step.")
+    ] = 32,
+    max_length: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=8, help="Tokens in a window, at most.")
+    ] = 128,
+    learning_rate: Annotated[
+        float, typer.Option(rich_help_panel=options.TRAINING, help="Highest learning rate.")
+    ] = 3e-3,
+    save_steps: Annotated[
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Steps between two writes of the resume file.")
+    ] = 500,
     seed: options.Seed = 42,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -75,8 +76,18 @@ def show_results(
 
 
 def _typed(text: str, pair: str | None) -> Record:
-    if not text.strip():
-        raise SqbertError("the text is empty", hint='try `sqbert classify "I loved every minute of it"`')
+    text, pair = _decoded(text), None if pair is None else _decoded(pair)
     if len(text) < 256 and Path(text).is_file():
         show_warning(f"`{text}` is a file, but is taken as a text; to read it: `--input {text}`")
     return Record(text, pair, fields={"text": text} if pair is None else {"text": text, "pair": pair})
+
+
+def _decoded(argument: str) -> str:
+    """What was typed is UTF-8, whatever the locale made of it."""
+    try:
+        text = os.fsencode(argument).decode()
+    except UnicodeDecodeError as error:
+        raise SqbertError(f"the text is not UTF-8: {error.reason}") from error
+    if not text.strip():
+        raise SqbertError("the text is empty", hint='try `sqbert classify "I loved every minute of it"`')
+    return text

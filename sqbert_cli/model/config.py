@@ -29,6 +29,8 @@ SIZE_LIMITS = {
     "type_vocab_size": 1_000,
 }
 
+FRACTIONS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range", "layer_norm_eps")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SqueezeBertConfig:
@@ -61,8 +63,14 @@ class SqueezeBertConfig:
     def __post_init__(self) -> None:
         for name, limit in SIZE_LIMITS.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not 0 < value <= limit:
+            if type(value) is not int or not 0 < value <= limit:
                 raise SqbertError(f"config: `{name}` is {value!r}, expected a whole number from 1 to {limit}")
+        for name in FRACTIONS:
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise SqbertError(f"config: `{name}` is {value!r}, expected a number from 0 to 1")
+        if type(self.pad_token_id) is not int or not 0 <= self.pad_token_id < self.vocab_size:
+            raise SqbertError(f"config: `pad_token_id` is {self.pad_token_id!r}, expected an id of the vocabulary")
         if self.hidden_act != "gelu":
             raise SqbertError(f"config: activation `{self.hidden_act}` is not supported, only `gelu`")
         if self.hidden_size % self.num_attention_heads:
@@ -135,6 +143,8 @@ class HeadConfig:
     """Tokens in the windows that the head was taught on; a longer text is read in several. `None`: all positions."""
 
     def __post_init__(self) -> None:
+        if not self.name or "." in self.name:
+            raise SqbertError(f"config: a head cannot be called {self.name!r}")
         for value, choices in ((self.kind, get_args(HeadKind)), (self.problem_type, get_args(ProblemType))):
             if value not in choices:
                 raise SqbertError(f"config: head `{self.name}`: {value!r} is none of {', '.join(choices)}")

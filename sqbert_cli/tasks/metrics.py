@@ -83,7 +83,8 @@ def score(results: Sequence[Classification], head: HeadConfig, metrics: Sequence
 
 
 def _compute(metrics: Sequence[Metric], gold: Any, predicted: Any) -> dict[str, float]:
-    return {metric: float(COMPUTE[metric](gold, predicted)) for metric in metrics}
+    """A correlation with a constant is undefined, and counts as 0."""
+    return {metric: float(np.nan_to_num(COMPUTE[metric](gold, predicted))) for metric in metrics}
 
 
 def _classes(gold: Any, predicted: Any, labels: tuple[str, ...]) -> tuple[ClassScore, ...]:

@@ -34,13 +34,9 @@ class Tokenizer:
     def read(cls, folder: Path, lowercase: bool = True) -> Tokenizer:
         """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`."""
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
-        if file.is_file():
-            pieces = _parse(file)
-        elif vocabulary.is_file():
-            made = BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)
-            pieces = PieceTokenizer.from_str(made.to_str())
-        else:
+        if not file.is_file() and not vocabulary.is_file():
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
+        pieces = _parse(file) if file.is_file() else _from_vocabulary(vocabulary, lowercase)
         pieces.no_truncation()
         pieces.no_padding()
         cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
@@ -93,3 +89,10 @@ def _parse(file: Path) -> PieceTokenizer:
         return PieceTokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises plain `Exception` for a file that it cannot parse
         raise SqbertError(f"`{file}` is not a tokenizer: {error}") from error
+
+
+def _from_vocabulary(file: Path, lowercase: bool) -> PieceTokenizer:
+    try:
+        return PieceTokenizer.from_str(BertWordPieceTokenizer(str(file), lowercase=lowercase).to_str())
+    except Exception as error:  # likewise
+        raise SqbertError(f"`{file}` is not a vocabulary of word pieces: {error}") from error

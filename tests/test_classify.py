@@ -1,0 +1,292 @@
+"""`sqbert classify` as a user types it: every input, every output, both streams, every way to end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sqbert_cli import classify, load
+from sqbert_cli.records import Classification, Record
+from tests.conftest import ROOT, run_sqbert
+
+TEXTS = ["a good film", "it was awful", "i loved it !"]
+
+
+def jsonl(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def start(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sqbert_cli", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_model: Path) -> list[tuple[str, float]]:
+    """Label and score of `TEXTS` through the Python API."""
+    results = [result for result in classify(load(str(tiny_model)), TEXTS) if isinstance(result, Classification)]
+    return [(result.labels[0], round(result.scores[result.labels[0]], 6)) for result in results]
+
+
+def answers(out: str) -> list[tuple[str, float]]:
+    return [(str(row["label"]), row["score"]) for row in jsonl(out)]  # type: ignore[misc]
+
+
+def test_typed_texts_and_every_kind_of_file_say_the_same(
+    tiny_model: Path, expected: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    files = {
+        "lines.txt": "\n".join(TEXTS),
+        "records.jsonl": "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS)),
+        "table.csv": "id,text\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(TEXTS)),
+        "table.tsv": "id\ttext\n" + "".join(f"{i}\t{text}\n" for i, text in enumerate(TEXTS)),
+    }
+    typed = run_sqbert("classify", *TEXTS, "--model", tiny_model)
+    assert (typed.status, typed.err) == (0, "")
+    assert answers(typed.out) == expected
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+        ran = run_sqbert("classify", "--input", tmp_path / name, "--model", tiny_model)
+        assert answers(ran.out) == expected, name
+        assert name == "lines.txt" or [str(row["id"]) for row in jsonl(ran.out)] == ["0", "1", "2"]
+
+
+def test_a_pipe_of_records_is_told_by_its_first_line(tiny_model: Path, expected: list[tuple[str, float]]) -> None:
+    lines = "\n".join(json.dumps({"text": text, "label": "gold"}) for text in TEXTS)
+    ran = run_sqbert("classify", "--model", tiny_model, stdin=lines)
+    assert answers(ran.out) == expected
+    assert {row["input_label"] for row in jsonl(ran.out)} == {"gold"}
+    ran = run_sqbert("classify", "-", "--model", tiny_model, stdin="\n".join(TEXTS))
+    assert answers(ran.out) == expected
+
+
+def test_bad_lines_are_reported_skipped_and_counted(tiny_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "reviews.jsonl"
+    file.write_bytes(
+        b'{"text": "good"}\n{"text": 3}\nnot json\n\n{"text": "b\xffd"}\n[1]\n{"text": " "}\n{"text": "bad"}\n'
+    )
+    ran = run_sqbert("classify", "--input", file, "--model", tiny_model)
+    assert ran.status == 1
+    assert [row["text"] for row in jsonl(ran.out)] == ["good", "bad"]
+    errors = [line for line in ran.err.splitlines() if line.startswith("error:")]
+    assert [line.split(":")[2] for line in errors[:-1]] == ["2", "3", "5", "6", "7"]
+    assert all(str(file) in line for line in errors[:-1])
+    assert errors[-1] == "error: 5 lines were skipped"
+
+
+def test_on_error_fail_stops_at_the_first(tiny_model: Path) -> None:
+    lines = '{"text": "good"}\noops\n{"text": "bad"}\n'
+    ran = run_sqbert("classify", "--model", tiny_model, "--on-error", "fail", stdin=lines)
+    assert ran.status == 1
+    assert [row["text"] for row in jsonl(ran.out)] == ["good"]
+    assert ran.err.startswith("error: stdin:2: ")
+
+
+def test_outputs_of_all_formats_hold_the_same(tiny_model: Path, expected: list[tuple[str, float]]) -> None:
+    for name, delimiter in (("csv", ","), ("tsv", "\t")):
+        ran = run_sqbert("classify", *TEXTS, "--model", tiny_model, "--format", name)
+        rows = list(csv.DictReader(io.StringIO(ran.out), delimiter=delimiter))
+        assert [(row["label"], float(row["score"])) for row in rows] == expected
+    ran = run_sqbert("classify", *TEXTS, "--model", tiny_model, "--format", "table")
+    for line, (label, score), text in zip(ran.out.splitlines(), expected, TEXTS, strict=True):
+        assert line.split()[:2] == [label, f"{score:.3f}"]
+        assert line.endswith(text)
+
+
+def test_all_scores_and_top_k(make_model: Callable[..., Path]) -> None:
+    model = make_model(("a", "b", "c"))
+    (row,) = jsonl(run_sqbert("classify", "good", "--model", model, "--all-scores").out)
+    scores = row["scores"]
+    assert isinstance(scores, dict)
+    assert set(scores) == {"a", "b", "c"}
+    assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    (row,) = jsonl(run_sqbert("classify", "good", "--model", model, "--top-k", "2").out)
+    assert row["scores"] == dict(list(scores.items())[:2])
+
+
+def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> None:
+    several = make_model(("a", "b", "c"), problem_type="multi_label_classification")
+    (row,) = jsonl(run_sqbert("classify", "good", "--model", several, "--threshold", "0").out)
+    assert sorted(row["labels"]) == ["a", "b", "c"]  # type: ignore[type-var]
+    (row,) = jsonl(run_sqbert("classify", "good", "--model", several, "--threshold", "1").out)
+    assert (row["labels"], row["scores"]) == ([], {})
+    number = make_model(("score",), problem_type="regression")
+    (row,) = jsonl(run_sqbert("classify", "good film", "--pair", "bad film", "--model", number).out)
+    assert row.keys() == {"text", "pair", "score"}
+    lines = '{"text": "good film", "other": "bad film"}'
+    (same,) = jsonl(run_sqbert("classify", "--pair-field", "other", "--model", number, stdin=lines).out)
+    assert same["score"] == row["score"]
+    ran = run_sqbert("classify", "good", "--model", number, "--multi-label")
+    assert ran.status == 1
+    assert "predicts a number, not labels" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["classify", ""], 1, "the text is empty"),
+        (["classify", "a", "--input", "f"], 2, "not both"),
+        (["classify", "--input", "nowhere.txt"], 2, "file 'nowhere.txt' does not exist"),
+        (["classify", "a", "--model", "no/such/model"], 1, "no model `no/such/model`"),
+        (["classify", "a", "--model", "some/model"], 1, "is not downloaded, and the network is not to be used"),
+        (["classify", "a", "--device", "tpu"], 2, "tpu"),
+        (["classify", "a", "--device", "cuda"], 1, "device `cuda` is not available here"),
+        (["classify", "a", "--top-k", "0"], 2, "top-k"),
+        (["clasify", "a"], 2, "classify"),
+        (["evaluate"], 2, "either --task or --input"),
+        (["finetune", "--output", "x", "--train", "nowhere.csv"], 2, "file 'nowhere.csv' does not exist"),
+    ],
+)
+def test_what_the_user_can_mend_is_said_without_a_traceback(arguments: list[str], status: int, said: str) -> None:
+    ran = run_sqbert(*arguments)
+    assert (ran.status, ran.out) == (status, "")
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_text_that_names_a_file_is_warned_of(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "reviews.txt").write_text("good")
+    ran = run_sqbert("classify", tmp_path / "reviews.txt", "--model", tiny_model)
+    assert ran.status == 0
+    assert "is a file, but is taken as a text; to read it: `--input" in ran.err
+
+
+def test_results_come_as_lines_arrive(tiny_model: Path) -> None:
+    with start("classify", "--model", tiny_model, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for text in TEXTS:
+            process.stdin.write(text.encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["text"] == text
+        process.stdin.close()
+        assert process.wait(30) == 0
+        assert process.stderr
+        assert process.stderr.read() == b""
+
+
+def test_a_closed_pipe_ends_quietly(tiny_model: Path) -> None:
+    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model}"
+    command = f"yes good film | {sqbert} | head -n 2; echo ${{PIPESTATUS[1]}}"
+    ended = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    lines = ended.stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines[:2]] == ["good film"] * 2
+    assert (lines[2], ended.stderr) == ("0", "")
+
+
+def test_ctrl_c_ends_with_130_and_whole_lines(tiny_model: Path) -> None:
+    endless = subprocess.Popen(["yes", "good film"], stdout=subprocess.PIPE)
+    with start("classify", "--model", tiny_model, stdin=endless.stdout, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(30) == 130
+        assert process.stderr
+        assert process.stderr.read() == b""
+    endless.kill()
+    endless.communicate()
+    assert all(json.loads(line)["label"] for line in (first + rest).splitlines())
+    assert (first + rest).endswith(b"\n")
+
+
+def test_a_full_disk_is_an_error_and_not_a_traceback(tiny_model: Path) -> None:
+    with open("/dev/full", "wb") as full, start("classify", "good", "--model", tiny_model, stdout=full) as process:
+        assert process.wait(60) == 1
+        assert process.stderr
+        assert process.stderr.read() == b"error: No space left on device\n"
+
+
+def test_a_person_sees_a_table(tiny_model: Path) -> None:
+    reader, writer = pty.openpty()
+    with start("classify", "a \x1b[31mgood\x07 film", "--model", tiny_model, stdout=writer) as process:
+        os.close(writer)
+        shown = os.read(reader, 4096).decode()
+        assert process.wait(60) == 0
+    os.close(reader)
+    assert "\x07" not in shown
+    assert "[31mgood film" in shown
+    assert "━" in shown
+
+
+def test_any_unicode_keeps_its_record(tiny_model: Path) -> None:
+    texts = [
+        "日本語のテキスト",
+        "emoji 👩‍👩‍👧",
+        "نص عربي",
+        "a\u2028b\x85c",
+        "nul \x00 here",
+        "\u200b",
+        "e\u0301",
+        "x" * 5000,
+    ]
+    lines = "\n".join(json.dumps({"text": text}, ensure_ascii=number % 2 == 0) for number, text in enumerate(texts))
+    ran = run_sqbert("classify", "--model", tiny_model, stdin=lines)
+    assert (ran.status, ran.err) == (0, "")
+    assert [row["text"] for row in map(json.loads, ran.out.removesuffix("\n").split("\n"))] == texts
+
+
+def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    ran = run_sqbert("classify", "日本語", "--model", tiny_model)
+    assert ran.status == 0, ran.err
+    assert jsonl(ran.out)[0]["text"] == "日本語"
+
+
+def test_a_long_text_is_read_to_its_end(tiny_model: Path) -> None:
+    checkpoint = load(str(tiny_model))
+    words = ["good"] * 3000
+    (whole,) = classify(checkpoint, [" ".join(words)])
+    assert isinstance(whole, Classification)
+    assert whole.windows == 6
+    (changed,) = classify(checkpoint, [" ".join([*words[:-200], *["awful"] * 200])])
+    assert isinstance(changed, Classification)
+    assert changed.scores != whole.scores
+
+
+def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> None:
+    checkpoint = load(str(tiny_model))
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices(["good", "bad", "film", "a", "very"], k=draw.randint(1, 60))) for _ in range(100)]
+    together = [result for result in classify(checkpoint, texts) if isinstance(result, Classification)]
+    assert [result.record.text for result in together] == texts
+    for result in together[::10]:
+        (alone,) = classify(checkpoint, [Record(result.record.text)])
+        assert isinstance(alone, Classification)
+        assert dict(alone.scores) == pytest.approx(dict(result.scores), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_100_000_records(tiny_model: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys\nfrom sqbert_cli.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    peaks = []
+    draw = random.Random(0)
+    for count in (1_000, 100_000):
+        file = tmp_path / f"{count}.jsonl"
+        with file.open("w") as lines:
+            for number in range(count):
+                words = draw.choices(["good", "bad", "film", "a", "very"], k=draw.randint(1, 20))
+                lines.write(json.dumps({"id": number, "text": " ".join(words)}) + "\n")
+        ended = subprocess.run(
+            [sys.executable, "-c", code, "classify", "--input", file, "--model", tiny_model],
+            capture_output=True, cwd=ROOT, timeout=600,
+        )  # fmt: skip
+        assert ended.stdout.count(b"\n") == count
+        peaks.append(int(ended.stderr.split()[-1]) / 1024)
+    assert peaks[1] - peaks[0] < 100, f"{peaks} MiB"
