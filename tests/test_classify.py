@@ -221,6 +221,31 @@ def test_a_person_sees_a_table(tiny_model: Path) -> None:
     assert "━" in shown
 
 
+def test_a_person_sees_progress_on_stderr_and_a_pipe_only_results(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("a good film\n" * 3000)
+    reader, writer = pty.openpty()
+    command = [sys.executable, "-m", "sqbert_cli", "classify", "--input", tmp_path / "many.txt", "--model", tiny_model]
+    environment = os.environ | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, env=environment) as process:
+        os.close(writer)
+        assert process.stdout
+        assert len(process.stdout.read().splitlines()) == 3000
+        shown = b""
+        while chunk := _read(reader):
+            shown += chunk
+    os.close(reader)
+    assert process.returncode == 0
+    assert b"done," in shown
+    assert b"100%" in shown
+
+
+def _read(reader: int) -> bytes:
+    try:
+        return os.read(reader, 65536)
+    except OSError:  # how Linux tells that nobody writes to a terminal any more
+        return b""
+
+
 def test_any_unicode_keeps_its_record(tiny_model: Path) -> None:
     texts = [
         "日本語のテキスト",

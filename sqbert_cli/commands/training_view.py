@@ -37,7 +37,7 @@ def show_training(events: Iterable[TrainingEvent]) -> tuple[list[TrainingEvent],
     """Show a run while it goes; return its evaluations, and how long it took in seconds."""
     started = last = time.monotonic()
     kept: list[TrainingEvent] = []
-    with _training_bar() as bar:
+    with _training_bar() as bar, _told_of_resume():
         for event in events:
             match event:
                 case Step():
@@ -52,6 +52,15 @@ def show_training(events: Iterable[TrainingEvent]) -> tuple[list[TrainingEvent],
                     kept.append(event)
                     talk.print(_evaluation_line(event))
     return kept, time.monotonic() - started
+
+
+@contextmanager
+def _told_of_resume() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        talk.print("interrupted; the same command with `--resume` goes on")
+        raise
 
 
 @contextmanager

@@ -17,9 +17,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: SqueezeBertConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.word_embeddings = _empty_embedding(config.vocab_size, size, config.pad_token_id)
+        self.position_embeddings = _empty_embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = _empty_embedding(config.type_vocab_size, size)
         self.LayerNorm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -101,3 +101,8 @@ class Encoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """*Shapes:* (B, T) three times -> (B, T, C), the output of the last layer."""
         return self.hidden_states(input_ids, attention_mask, token_type_ids)[-1]
+
+
+def _empty_embedding(count: int, size: int, padding_idx: int | None = None) -> nn.Embedding:
+    """Without random numbers: drawing them takes longer than reading a model."""
+    return nn.Embedding.from_pretrained(torch.empty(count, size), freeze=False, padding_idx=padding_idx)

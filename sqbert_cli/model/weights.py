@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from sqbert_cli.errors import SqbertError
@@ -57,8 +56,7 @@ def from_disk(config: SqueezeBertConfig, heads: Sequence[HeadConfig], state: Sta
 
     Raises `SqbertError` that lists every missing, unexpected and misshaped tensor.
     """
-    with torch.device("meta"):
-        network = Network(config, heads)
+    network = _empty_network(config, heads)
     expected = {_head_to_disk(name, heads): (name, tensor) for name, tensor in network.state_dict().items()}
     shaped = {name: _with_shape(tensor, expected[name][1]) for name, tensor in state.items() if name in expected}
     problems = [f"missing {name}" for name in expected if name not in state]
@@ -70,7 +68,6 @@ def from_disk(config: SqueezeBertConfig, heads: Sequence[HeadConfig], state: Sta
     ]
     if problems:
         raise SqbertError("the weights do not fit `config.json`:\n  " + "\n  ".join(sorted(problems)))
-    network.to_empty(device="cpu")
     network.load_state_dict({expected[name][0]: tensor for name, tensor in shaped.items()})
     return network.eval()
 
@@ -102,6 +99,13 @@ def infer_heads(
         else HeadConfig(name=kind, kind=kind)
         for kind in kinds
     )
+
+
+def _empty_network(config: SqueezeBertConfig, heads: Sequence[HeadConfig]) -> Network:
+    try:
+        return Network(config, heads)
+    except RuntimeError as error:  # what torch raises when there is no memory
+        raise SqbertError(f"a model of the sizes in `config.json` does not fit into memory: {error}") from error
 
 
 def _with_shape(tensor: Tensor, expected: Tensor) -> Tensor:

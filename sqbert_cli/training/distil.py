@@ -26,8 +26,7 @@ def student_of(teacher: Checkpoint, layers: int | None = None) -> Checkpoint:
     config = _student_config(teacher.config, layers or teacher.config.num_hidden_layers)
     heads = tuple(head for head in teacher.heads if head.kind == "pooler")
     dense = reference_names(to_disk(teacher.network, teacher.heads))
-    with torch.device("meta"):
-        expected = to_disk(Network(config, heads), heads)
+    expected = to_disk(Network(config, heads), heads)
     state: State = {}
     for name, wanted in expected.items():
         source = dense[_teacher_name(name, config.num_hidden_layers, teacher.config.num_hidden_layers)]

@@ -1,0 +1,84 @@
+"""The README's commands are real: what it shows is what they print, and every option it names is one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from sqbert_cli.cli import app
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = README + (ROOT / "weights" / "README.md").read_text()
+NUMBER = re.compile(r"-?\d+\.\d+")
+BAR = re.compile(r"━* *")
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def sessions() -> list[tuple[str, str]]:
+    """Every `$ command` of the console blocks, with what it prints."""
+    found = []
+    for block in blocks("console"):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+def commands() -> list[str]:
+    """Every `sqbert …` that is shown but takes too long, or data that is not here, to be run."""
+    joined = "\n".join(blocks("sh", DOCUMENTS)).replace("\\\n", " ")
+    return re.findall(r"(?:^|[|&] *)(sqbert [^|>&\n]*)", joined, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose `bin` has `sqbert` as it would be installed."""
+    folder = tmp_path_factory.mktemp("shell")
+    (folder / "bin").mkdir()
+    script = folder / "bin" / "sqbert"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m sqbert_cli "$@"\n')
+    script.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(("command", "output"), sessions(), ids=[command for command, _ in sessions()])
+def test_a_command_prints_what_the_readme_shows(command: str, output: str, shell: Path) -> None:
+    environment = os.environ | {"PATH": f"{shell / 'bin'}:{os.environ['PATH']}", "COLUMNS": "100"}
+    ended = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=shell, env=environment, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert shape(ended.stdout) == shape(output)
+    shown = [float(number) for number in NUMBER.findall(output)]
+    assert [float(number) for number in NUMBER.findall(ended.stdout)] == pytest.approx(shown, abs=2e-3)
+
+
+def shape(text: str) -> str:
+    """What is printed, without the last digits, which are the processor's."""
+    return BAR.sub(" ", NUMBER.sub("0.0", text)).strip()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_option_of_a_longer_command_exists(command: str) -> None:
+    _, name, *arguments = shlex.split(command, comments=True)
+    known = {option for parameter in typer.main.get_command(app).commands[name].params for option in parameter.opts}  # type: ignore[attr-defined]
+    assert {argument for argument in arguments if argument.startswith("--")} <= known | {"--help"}
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    for code in blocks("python"):
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+        assert ended.returncode == 0, ended.stderr
+        expected = [line.removeprefix("# ") for line in code.splitlines() if line.startswith("# ")]
+        assert ended.stdout.splitlines() == expected
