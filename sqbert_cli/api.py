@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.model.device import DeviceName, DtypeName, choose_device, choose_dtype
+from sqbert_cli.model.config import DeviceName, DtypeName
+from sqbert_cli.model.device import choose_device, choose_dtype
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.predict import classify
 

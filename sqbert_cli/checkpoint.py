@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "masked_word": "ForMaskedLM",
     "pooler": "Model",
 }
+
+# What a damaged or hostile file makes safetensors and the restricted unpickler raise.
+UNREADABLE = (
+    SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,17 @@ def write_checkpoint(
         file.write(to_safetensors(tensors, metadata={"format": "pt"}))
     with whole_file(folder / "tokenizer.json") as file:
         file.write(checkpoint.tokenizer.pieces.to_str(pretty=False).encode())
+    write_json(folder / "tokenizer_config.json", _tokenizer_values(checkpoint))
     if training is not None:
         write_json(folder / "training.json", training)
     write_json(folder / "config.json", _config_values(checkpoint, dtype))  # last: it says that the folder is complete
+
+
+def weights_hash(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the heads and of every tensor."""
+    digest = sha256(repr(checkpoint.heads).encode())
+    digest.update(to_safetensors(to_disk(checkpoint.network, checkpoint.heads)))
+    return digest.hexdigest()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -138,7 +152,7 @@ def _read_tensors(folder: Path) -> State:
         raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
     try:
         state = load_file(safe) if file == safe else torch.load(pickled, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SqbertError(
             f"`{file}` cannot be read as weights: {reason}",
@@ -152,10 +166,7 @@ def _read_tensors(folder: Path) -> State:
 def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
     try:
         if "heads" in values:
-            return tuple(
-                HeadConfig(name=name, **{**head, "labels": tuple(head.get("labels", ()))})
-                for name, head in values["heads"].items()
-            )
+            return tuple(_head(name, **head) for name, head in values["heads"].items())
         architecture = str((values.get("architectures") or [""])[0])
         id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
         labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
@@ -164,6 +175,12 @@ def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
     if "MultipleChoice" in architecture:
         raise SqbertError(f"config: `{architecture}` is not supported")
     return infer_heads(list(state), architecture, labels, values.get("problem_type"))
+
+
+def _head(name: str, labels: Sequence[str] = (), **values: Any) -> HeadConfig:
+    if isinstance(labels, str):
+        raise TypeError(f"the labels of `{name}` are not a list")
+    return HeadConfig(name=name, labels=tuple(labels), **values)
 
 
 def _lowercase(folder: Path) -> bool:
@@ -187,6 +204,15 @@ def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]
         if labelled[0].kind == "sequence":
             values["problem_type"] = labelled[0].problem_type
     return values
+
+
+def _tokenizer_values(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What transformers wants to know of a tokenizer beside `tokenizer.json`."""
+    return {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": checkpoint.tokenizer.lowercase,
+        "model_max_length": checkpoint.config.max_position_embeddings,
+    }
 
 
 def _head_values(head: HeadConfig) -> dict[str, Any]:

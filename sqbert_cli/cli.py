@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any
@@ -67,4 +68,7 @@ def sqbert(
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
+            stream.reconfigure(errors="replace")
     app(prog_name="sqbert")

@@ -14,8 +14,15 @@ from rich.text import Text
 
 from sqbert_cli.errors import SqbertError
 
+
+class Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a closed pipe to the boundary in `cli.py`, as for every other output."""
+        raise
+
+
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
-data = Console(highlight=False)
+data = Terminal(highlight=False)
 
 
 def show_error(error: SqbertError) -> None:

@@ -10,6 +10,10 @@ Gold: TypeAlias = str | tuple[str, ...] | float
 """A single label, several labels, or a number."""
 
 
+def labels_of(gold: Gold | None) -> tuple[str, ...]:
+    return gold if isinstance(gold, tuple) else (str(gold),)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One text, or a pair of texts, with all the fields that it came with."""

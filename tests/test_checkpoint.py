@@ -28,13 +28,17 @@ def edit_config(folder: Path, **values: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | values))
 
 
+@pytest.mark.parametrize("labels", [("no", "yes", "maybe"), ("score",)])
 @pytest.mark.parametrize("family", ["squeezebert", "bert"])
-def test_transformers_opens_our_folder_and_says_the_same(make_model: Callable[..., Path], family: str) -> None:
-    folder = make_model(("no", "yes", "maybe"), model_type=family)
+def test_transformers_opens_our_folder_and_says_the_same(
+    make_model: Callable[..., Path], family: str, labels: tuple[str, ...]
+) -> None:
+    problem = "regression" if len(labels) == 1 else "single_label_classification"
+    folder = make_model(labels, model_type=family, problem_type=problem)
     network = read_checkpoint(folder).network
     theirs, report = transformers.AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
     assert not any(report.values())
-    assert theirs.config.id2label == {0: "no", 1: "yes", 2: "maybe"}
+    assert tuple(theirs.config.id2label.values()) == labels
     with torch.no_grad():
         torch.testing.assert_close(network("test", *ROW), theirs(*ROW).logits, atol=1e-5, rtol=1e-5)
 
@@ -115,6 +119,10 @@ def test_group_counts_come_from_the_config_where_shapes_cannot_tell(make_model: 
         ({"q_groups": 3}, "`q_groups` 3 does not divide 32"),
         ({"hidden_act": "relu"}, "activation `relu`"),
         ({"heads": []}, "the heads or their labels cannot be read"),
+        ({"heads": {"keys": {"kind": "sequence"}}}, "a head cannot be called 'keys'"),
+        ({"heads": {"a": {"kind": "sequence", "labels": ["x", "x"]}}}, "the labels are not names that differ"),
+        ({"heads": {"a": {"kind": "sequence", "labels": "xy"}}}, "the labels of `a` are not a list"),
+        ({"heads": {"a": {"kind": "sequence", "max_length": 2}}}, "`max_length` is 2"),
         ({"heads": {"a.b": {"kind": "sequence"}}}, "a head cannot be called 'a.b'"),
         ({"heads": {"a": {"kind": "poet"}}}, "'poet' is none of sequence"),
         ({"vocab_size": 50}, "word pieces, the embeddings 50"),
@@ -148,6 +156,27 @@ def test_a_damaged_file_is_named(tiny_model: Path, tmp_path: Path, file: str, co
         read_checkpoint(tmp_path)
     assert file in caught.value.message
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_transformers_reads_our_tokenizer_as_we_do(
+    tiny_model: Path, vocabulary: Path, tmp_path: Path, lowercase: bool
+) -> None:
+    checkpoint = replace(read_checkpoint(tiny_model), tokenizer=Tokenizer.read(vocabulary, lowercase=lowercase))
+    write_checkpoint(checkpoint, tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("The film was GOOD!", "unlike it, very"):
+        (ours,) = checkpoint.tokenizer.windows(checkpoint.tokenizer.encode([text])[0], None, 64)
+        assert theirs(text)["input_ids"] == ours.input_ids
+
+
+@pytest.mark.parametrize("content", [b"hello", b".", b"", b"PK\x03\x04"])
+def test_a_damaged_pickle_is_refused(tiny_model: Path, tmp_path: Path, content: bytes) -> None:
+    write_checkpoint(read_checkpoint(tiny_model), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(SqbertError, match=r"pytorch_model\.bin` cannot be read as weights"):
+        read_checkpoint(tmp_path)
 
 
 def test_an_old_pickle_of_something_else_is_refused(tiny_model: Path, tmp_path: Path) -> None:

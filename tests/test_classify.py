@@ -116,6 +116,26 @@ def test_all_scores_and_top_k(make_model: Callable[..., Path]) -> None:
     assert row["scores"] == dict(list(scores.items())[:2])
 
 
+def test_a_table_of_several_labels_shows_each_that_holds(make_model: Callable[..., Path]) -> None:
+    several = make_model(("a", "b", "c"), problem_type="multi_label_classification")
+    arguments = ("classify", "good", "--model", several, "--format", "table", "--threshold")
+    assert sorted(line.split()[0] for line in run_sqbert(*arguments, "0").out.splitlines()) == ["a", "b", "c"]
+    assert len(run_sqbert(*arguments, "1").out.splitlines()) == 1
+
+
+def test_a_record_that_does_not_fit_a_table_is_reported_and_skipped(tiny_model: Path) -> None:
+    lines = '{"text": "good"}\n{"text": "bad", "id": 7}\n{"text": "fun"}\n'
+    ran = run_sqbert("classify", "--model", tiny_model, "--format", "csv", stdin=lines)
+    assert ran.status == 1
+    assert [row["text"] for row in csv.DictReader(io.StringIO(ran.out))] == ["good", "fun"]
+    assert "error: stdin:2: no column for `id`" in ran.err
+
+
+def test_long_texts_beyond_ascii_are_texts_and_no_file_names(tiny_model: Path) -> None:
+    ran = run_sqbert("classify", "очень " * 40, "--model", tiny_model)
+    assert (ran.status, ran.err) == (0, "")
+
+
 def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> None:
     several = make_model(("a", "b", "c"), problem_type="multi_label_classification")
     (row,) = jsonl(run_sqbert("classify", "good", "--model", several, "--threshold", "0").out)
@@ -137,7 +157,7 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
     ("arguments", "status", "said"),
     [
         (["classify", ""], 1, "the text is empty"),
-        (["classify", "a", "--input", "f"], 2, "not both"),
+        (["classify", "a", "--input", __file__], 2, "not both"),
         (["classify", "--input", "nowhere.txt"], 2, "file 'nowhere.txt' does not exist"),
         (["classify", "a", "--model", "no/such/model"], 1, "no model `no/such/model`"),
         (["classify", "a", "--model", "some/model"], 1, "is not downloaded, and the network is not to be used"),
@@ -177,12 +197,13 @@ def test_results_come_as_lines_arrive(tiny_model: Path) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_closed_pipe_ends_quietly(tiny_model: Path) -> None:
-    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model}"
+@pytest.mark.parametrize("name", ["jsonl", "table"])
+def test_a_closed_pipe_ends_quietly(tiny_model: Path, name: str) -> None:
+    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model} --format {name}"
     command = f"yes good film | {sqbert} | head -n 2; echo ${{PIPESTATUS[1]}}"
     ended = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     lines = ended.stdout.splitlines()
-    assert [json.loads(line)["text"] for line in lines[:2]] == ["good film"] * 2
+    assert all("good film" in line for line in lines[:2])
     assert (lines[2], ended.stderr) == ("0", "")
 
 
@@ -200,6 +221,30 @@ def test_ctrl_c_ends_with_130_and_whole_lines(tiny_model: Path) -> None:
     endless.communicate()
     assert all(json.loads(line)["label"] for line in (first + rest).splitlines())
     assert (first + rest).endswith(b"\n")
+
+
+def test_ctrl_c_while_nothing_comes_ends_with_130(tiny_model: Path) -> None:
+    with start("classify", "--model", tiny_model, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"a good film\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr
+        assert process.stderr.read() == b""
+
+
+def test_a_failure_does_not_wait_for_the_end_of_the_input(tiny_model: Path) -> None:
+    arguments = ("classify", "--model", tiny_model, "--on-error", "fail")
+    with start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        process.stdin.write(b'{"text": "good"}\noops\n')
+        process.stdin.flush()
+        assert process.wait(60) == 1
+        assert process.stderr
+        assert process.stderr.read().startswith(b"error: stdin:2: ")
 
 
 def test_a_full_disk_is_an_error_and_not_a_traceback(tiny_model: Path) -> None:

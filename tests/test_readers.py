@@ -10,8 +10,9 @@ import json
 import lzma
 import subprocess
 import sys
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryFile
 from unittest import mock
 
 import pytest
@@ -32,7 +33,9 @@ texts = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
 def read(data: bytes | str, format: Format = "auto", **fields: str) -> list[Record | BadRecord]:
     """Read `data` from standard input."""
     raw = data if isinstance(data, bytes) else data.encode()
-    with mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(raw))):
+    with TemporaryFile() as file, mock.patch("sys.stdin", file):
+        file.write(raw)
+        file.seek(0)
         return list(read_records(STDIN, format, Fields(**fields)))
 
 
@@ -141,7 +144,7 @@ def test_nothing_in_is_nothing_out(format: Format) -> None:
 
 
 def test_all_fields_are_kept() -> None:
-    (record,) = read('{"id": [1, null], "text": "a", "n": NaN, "odd": "\\ud800"}')
+    (record,) = read('{"id": [1, null], "text": "a", "n": 1.5, "odd": "\\ud800"}')
     assert isinstance(record, Record)
     assert list(record.fields) == ["id", "text", "n", "odd"]
 
@@ -168,20 +171,24 @@ def test_absurd_nesting_is_a_bad_record() -> None:
         ('"good"', "good"),
         ('["a", "b"]', ("a", "b")),
         ("[]", ()),
-        ("3", 3.0),
-        ("2.5", 2.5),
+        ("3", "3"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("2.5", "2.5"),
+        ("[1, 2]", ("1", "2")),
+        ("null", ""),
+        ('""', ""),
         ("true", "true"),
         ("false", "false"),
     ],
 )
-def test_a_label_is_a_string_strings_or_a_number(value: str, gold: object) -> None:
+def test_a_label_is_a_string_or_several_and_a_number_stays_as_written(value: str, gold: object) -> None:
     (record,) = read(f'{{"text": "a", "label": {value}}}', label="label")
     assert isinstance(record, Record)
     assert record.gold == gold
     assert type(record.gold) is type(gold)
 
 
-@pytest.mark.parametrize("value", ["null", "{}", "[1]", '""', "NaN", "1e999", "1" + "0" * 400])
+@pytest.mark.parametrize("value", ["{}", '[""]', "NaN", "1e999", "1" + "0" * 5000])
 def test_other_labels_are_bad(value: str) -> None:
     assert reason(f'{{"text": "a", "label": {value}}}', label="label")
 
@@ -333,10 +340,21 @@ def test_a_record_comes_before_the_next_line_is_written(format: Format, head: st
 
 
 def test_endless_input_is_read_no_further_than_asked() -> None:
-    asked = []
-    endless = mock.MagicMock()
-    endless.buffer.__iter__.side_effect = lambda: (asked.append(n) or b"%d\n" % n for n in count(1))
-    with mock.patch("sys.stdin", endless):
-        records = read_records(STDIN, "text")
-        assert [record.source for record in islice(records, 5)] == [f"stdin:{n}" for n in range(1, 6)]
-    assert asked == [1, 2, 3, 4, 5]
+    with subprocess.Popen(["yes", "a line"], stdout=subprocess.PIPE) as endless:
+        assert endless.stdout
+        with mock.patch("sys.stdin", endless.stdout):
+            records = read_records(STDIN, "text")
+            assert [record.source for record in islice(records, 5)] == [f"stdin:{n}" for n in range(1, 6)]
+        endless.kill()
+
+
+def test_a_closed_standard_input_is_said() -> None:
+    with mock.patch("sys.stdin", None), pytest.raises(SqbertError, match="standard input is closed"):
+        next(read_records(STDIN))
+
+
+def test_a_json_file_is_told_by_its_first_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": "good"}\n')
+    (record,) = read_records(tmp_path / "a.json")
+    assert isinstance(record, Record)
+    assert record.text == "good"

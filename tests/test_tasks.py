@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
+from sqbert_cli.commands.options import TaskName
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Record
@@ -75,7 +77,10 @@ def test_a_student_that_says_the_same_has_no_soft_loss_and_one_that_does_not_has
     ("gold", "problem", "expected"),
     [
         ("good ", "single_label_classification", "good"),
-        (1.0, "single_label_classification", "1"),
+        ("12345678901", "single_label_classification", "12345678901"),
+        ("", "multi_label_classification", ()),
+        ("nan", "regression", None),
+        ("1e999", "regression", None),
         ("a, b,", "multi_label_classification", ("a", "b")),
         (("a", "b"), "multi_label_classification", ("a", "b")),
         ((), "multi_label_classification", ()),
@@ -137,6 +142,10 @@ def test_glue_lines_that_cannot_be_used_are_kept_apart(tmp_path: Path) -> None:
     assert [bad.source.rpartition(":")[2] for bad in split.bad] == ["3", "4", "5", "6"]
 
 
+def test_the_commands_offer_every_task() -> None:
+    assert set(get_args(TaskName)) == set(TASKS)
+
+
 def test_a_missing_glue_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(SqbertError, match=r"SST-2/dev\.tsv` does not exist") as caught:
         glue_dev("sst2", tmp_path)
@@ -164,13 +173,43 @@ def test_without_dev_a_tenth_is_held_out_and_not_learnt() -> None:
     assert hold_out(split, 42) == (train, dev)
 
 
+def test_a_label_is_never_held_out_wholly() -> None:
+    records = [Record(str(number), gold=f"label {number // 2}") for number in range(40)]
+    for seed in range(5):
+        train, dev = hold_out(Split(name="all", records=tuple(records)), seed)
+        assert {record.gold for record in dev.records} <= {record.gold for record in train.records}
+
+
+def test_too_few_examples_to_hold_some_out_is_said() -> None:
+    with pytest.raises(SqbertError, match="too few examples to hold some out"):
+        hold_out(Split(name="all", records=(Record("one", gold="a"), Record("two", gold="b"))), 42)
+
+
+def test_a_correlation_of_one_number_or_with_a_constant_is_0() -> None:
+    for golds, answers in (([1.0], [1.0]), ([1.0, 2.0], [3.0, 3.0])):
+        results = [decode(Record("t", gold=g), [a], NUMBER, 0.5, 1) for g, a in zip(golds, answers, strict=True)]
+        assert score(results, ("score",), "regression", ("pearson", "spearman")).metrics == {
+            "pearson": 0, "spearman": 0,
+        }  # fmt: skip
+
+
+def test_f1_is_that_of_the_second_label_of_the_task_whatever_the_order_of_the_model() -> None:
+    results = [
+        decode(Record("t", gold=gold), [float(label == best) for label in ("yes", "no")],
+               HeadConfig(name="h", kind="sequence", labels=("yes", "no")), 0.5, 1)
+        for gold, best in (("yes", "yes"), ("yes", "no"), ("no", "no"), ("no", "no"))
+    ]  # fmt: skip
+    measured = score(results, ("no", "yes"), "single_label_classification", ("f1",))
+    assert measured.metrics["f1"] == pytest.approx(2 / 3)
+
+
 def test_what_is_wrong_with_the_data_is_said_before_training(tmp_path: Path) -> None:
     rows = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(20))
     dataset = write_own(tmp_path, f"text,label\n{rows},a\nrare,c\n", "text,label\ntext 3,b\nnew,a\n")
     bad, rare, twice = check(dataset)
     assert "1 line(s) of" in bad
     assert "train.csv:22" in bad
-    assert rare == "label `c` has only 1 example(s)"
+    assert rare == "labels with fewer than 5 examples: `c` (1)"
     assert "1 of 2 dev examples are among the training examples" in twice
     assert "train.csv:5" in twice
 
@@ -196,7 +235,7 @@ def test_metrics_are_those_of_the_standard_tools() -> None:
         decode(Record("t", gold=gold), [float(label == best) for label in range(3)], SINGLE, 0.5, 1)
         for gold, best in zip(golds, predicted, strict=True)
     ]
-    measured = score(results, SINGLE, ("accuracy", "macro_f1"))
+    measured = score(results, SINGLE.labels, SINGLE.problem_type, ("accuracy", "macro_f1"))
     assert measured.metrics == pytest.approx({"accuracy": 0.6, "macro_f1": (0.5 + 0.5 + 1) / 3})
     assert measured.confusion == ((1, 1, 0), (1, 1, 0), (0, 0, 1))
     assert [(row.label, row.precision, row.recall, row.support) for row in measured.classes] == [

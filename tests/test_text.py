@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from itertools import chain, product
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.batches import token_batches
 from sqbert_cli.text.chunks import FIRST_CHUNK, MAX_CHARACTERS, MAX_RECORDS, chunks, live_chunks
-from sqbert_cli.text.tokenizer import Tokenizer, split
+from sqbert_cli.text.tokenizer import Tokenizer, parts_for, split
 
 IDS = st.lists(st.integers(5, 99), max_size=300)
 ITEMS = st.lists(
@@ -30,7 +30,7 @@ def tokenizer(vocabulary: Path) -> Tokenizer:
 
 @given(IDS, st.integers(1, 50))
 def test_parts_join_to_the_whole_and_are_about_equal(ids: list[int], size: int) -> None:
-    parts = split(ids, size)
+    parts = split(ids, parts_for(len(ids), size))
     assert list(chain(*parts)) == ids
     assert all(len(part) <= size for part in parts)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -46,17 +46,22 @@ def test_windows_cover_every_token_once(tokenizer: Tokenizer, ids: list[int], ma
     assert list(chain(*(window.input_ids[1:-1] for window in windows))) == ids
 
 
-@given(length=st.integers(0, 90), pair_length=st.integers(0, 90), max_length=st.integers(5, 64))
-def test_windows_of_a_pair_let_every_token_meet_every_token(
+@given(length=st.integers(0, 300), pair_length=st.integers(0, 300), max_length=st.integers(8, 64))
+def test_windows_of_a_pair_hold_every_token_of_both_and_are_as_many_as_needed(
     tokenizer: Tokenizer, length: int, pair_length: int, max_length: int
 ) -> None:
-    ids, pair_ids = range(5, 5 + length), range(200, 200 + pair_length)
-    met: list[tuple[int, int]] = []
-    for window in tokenizer.windows(list(ids), list(pair_ids), max_length):
+    ids, pair_ids = range(5, 5 + length), range(1000, 1000 + pair_length)
+    seen: set[int] = set()
+    windows = tokenizer.windows(list(ids), list(pair_ids), max_length)
+    for window in windows:
         assert len(window.input_ids) <= max_length
         border = window.token_type_ids.index(1)
-        met += product(window.input_ids[1 : border - 1], window.input_ids[border:-1])
-    assert sorted(met) == list(product(ids, pair_ids))
+        first, second = window.input_ids[1 : border - 1], window.input_ids[border:-1]
+        assert first in [list(ids[start : start + len(first)]) for start in range(length + 1)]
+        assert second in [list(pair_ids[start : start + len(second)]) for start in range(pair_length + 1)]
+        seen.update(first, second)
+    assert seen == {*ids, *pair_ids}
+    assert len(windows) <= 1 + 3 * (length + pair_length) / (max_length - 3)
 
 
 def test_a_short_question_stays_whole_beside_a_long_text(tokenizer: Tokenizer) -> None:
@@ -99,6 +104,14 @@ def test_chunks_are_bounded_in_records_and_characters() -> None:
     assert max(sizes) == MAX_RECORDS
     long = Record("a" * MAX_CHARACTERS)
     assert [len(chunk) for chunk in chunks([long, long, long])] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("cut", [chunks, live_chunks])
+def test_large_fields_count_too(cut: Callable[..., Iterator[list[Record]]]) -> None:
+    records = (Record("a", fields={"text": "a", "page": "x" * 400_000, "more": ["y" * 300_000]}) for _ in range(20))
+    sizes = [len(chunk) for chunk in cut(records)]
+    assert sum(sizes) == 20
+    assert max(sizes) <= 2
 
 
 def test_live_chunks_do_not_wait_for_more() -> None:

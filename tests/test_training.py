@@ -10,16 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from sqbert_cli.batch import collate
-from sqbert_cli.checkpoint import read_checkpoint
+from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.weights import from_disk, reference_names, to_disk
@@ -87,7 +89,7 @@ def test_a_toy_task_is_learnt_to_the_end(toy: Path, trained: Path) -> None:
 
 def test_a_finished_run_says_how_it_was_made_and_leaves_nothing_else(trained: Path) -> None:
     assert sorted(file.name for file in trained.iterdir()) == [
-        "config.json", "model.safetensors", "tokenizer.json", "training.json",
+        "README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json",
     ]  # fmt: skip
     training = json.loads((trained / "training.json").read_text())
     assert training["settings"]["epochs"] == 8
@@ -122,9 +124,9 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     assert process.returncode == 0, err.decode()
     assert kills == 4
     assert same_weights(output, trained)
-    assert json.loads((output / "training.json").read_text())["scores"] == json.loads(
-        (trained / "training.json").read_text()
-    )["scores"]  # fmt: skip
+    ours, theirs = (json.loads((folder / "training.json").read_text()) for folder in (output, trained))
+    assert ours["scores"] == theirs["scores"]
+    assert ours["history"] == theirs["history"]  # those before the kills too
 
 
 def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -151,8 +153,11 @@ def test_a_folder_with_a_model_is_not_overwritten(toy: Path, tiny_model: Path, t
     assert "already holds a model" in ran.err
 
 
-def toy_dataset(problem: str = "single_label_classification", labels: tuple[str, ...] = ("bad", "good")) -> Dataset:
-    texts = {"good": "a good film", "bad": "a bad film"}
+def toy_dataset(
+    problem: str = "single_label_classification",
+    labels: tuple[str, ...] = ("bad", "good"),
+    texts: Mapping[str, str] = MappingProxyType({"good": "a good film", "bad": "a bad film"}),
+) -> Dataset:
     if problem == "multi_label_classification":
         records = [Record("good and bad", gold=("good", "bad")), Record("good film", gold=("good",)),
                    Record("bad film", gold=("bad",)), Record("a film", gold=())]  # fmt: skip
@@ -197,13 +202,89 @@ def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp
         torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)
 
 
-def test_a_student_imitates_its_teacher(toy: Path, trained: Path, tiny_model: Path, tmp_path: Path) -> None:
-    arguments = [*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", str(trained)]
-    ran = run_sqbert(*arguments, "--teacher-weight", "1")
+def test_a_student_believes_its_teacher_more_than_wrong_labels(
+    toy: Path, trained: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (toy / "train.jsonl").read_text().splitlines()]
+    other = {"negative": "positive", "positive": "negative"}
+    (tmp_path / "train.jsonl").write_text(
+        "".join(json.dumps(row | {"label": other[row["label"]]}) + "\n" for row in rows)
+    )
+    (tmp_path / "dev.jsonl").write_bytes((toy / "dev.jsonl").read_bytes())
+    arguments = toy_arguments(tmp_path, tiny_model, tmp_path / "student")
+    ran = run_sqbert(*arguments, "--teacher", trained, "--teacher-weight", "1")
     assert ran.status == 0, ran.err
     training = json.loads((tmp_path / "student" / "training.json").read_text())
     assert training["teacher"] == str(trained)
-    assert next(iter(training["scores"].values()))["metrics"]["accuracy"] == 1.0
+    assert next(iter(training["scores"].values()))["metrics"]["accuracy"] > 0.95
+
+
+def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_model: Path, tmp_path: Path) -> None:
+    teacher = read_checkpoint(trained)
+    head = replace(teacher.heads[0], labels=teacher.heads[0].labels[::-1])
+    turned = read_checkpoint(trained)
+    for parameter in turned.network.heads[head.name].classifier.parameters():  # type: ignore[union-attr]
+        parameter.data = parameter.data.flip(0)
+    dataset = toy_dataset(labels=("negative", "positive"), texts={"negative": "a bad film", "positive": "a good film"})
+    settings = FinetuneSettings(epochs=2, batch_size=4, max_length=32)
+    losses = []
+    for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
+        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        run = Run(tmp_path / str(number), torch.device("cpu"), torch.float32)
+        events = finetune(student, dataset, settings, run, guide)
+        losses.append([event.loss for event in events if isinstance(event, Step)])
+    assert losses[0] == losses[1]
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "parts of a step": {"accumulation": 2},
+    "weighted and smoothed labels": {"class_weights": True, "label_smoothing": 0.1},
+    "frozen embeddings": {"embedding_rate": 0.0},
+    "a teacher": {"teacher_weight": 0.5},
+    "patience": {"patience": 2, "eval_steps": 3, "learning_rate": 0.0},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_kind_of_run_resumes_to_the_same_bits(
+    variant: str, dtype: torch.dtype, trained: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    dataset = toy_dataset(labels=("negative", "positive"), texts={"negative": "a bad film", "positive": "a good film"})
+    values = {"epochs": 6, "batch_size": 2, "max_length": 32, "save_steps": 3, "eval_steps": 5} | VARIANTS[variant]
+    settings = FinetuneSettings(**values)
+
+    def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
+        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        teacher = read_checkpoint(trained) if variant == "a teacher" else None
+        run = Run(tmp_path / folder, torch.device("cpu"), dtype, resume)
+        return student, finetune(student, dataset, settings, run, teacher)
+
+    whole, events = start("whole", resume=False)
+    straight = list(events)
+    _, events = start("cut", resume=False)
+    for event in events:
+        if isinstance(event, Step) and event.index == 5:
+            break
+    resumed, events = start("cut", resume=True)
+    rest = list(events)
+    assert 0 < sum(isinstance(event, Step) for event in rest) < sum(isinstance(event, Step) for event in straight)
+    assert rest[-1].history == straight[-1].history
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    if variant == "patience":
+        assert len(straight[-1].history) == 3  # the first is the best, and two were no better
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    settings = FinetuneSettings(batch_size=4, max_length=32)
+    student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+    next(student.network.parameters()).data.fill_(float("nan"))
+    with pytest.raises(SqbertError, match="step 1: the loss is nan") as caught:
+        list(finetune(student, dataset, settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+    assert "--learning-rate" in str(caught.value.hint)
 
 
 def test_a_teacher_of_other_labels_is_refused(
@@ -286,16 +367,17 @@ def test_pretraining_learns_the_teacher_and_resumes_to_the_same_bits(
                  "--batch-size", "8", "--max-length", "32", "--save-steps", "10", "--threads", "1"]  # fmt: skip
     ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
     assert ran.status == 0, ran.err
-    losses = [row["loss"] for row in json.loads((tmp_path / "whole" / "training.json").read_text())["held_out"]]
+    losses = [row["loss"] for row in json.loads((tmp_path / "whole" / "training.json").read_text())["history"]]
     assert losses[-1] < 0.7 * losses[0]
     killed = subprocess.Popen(
         [sys.executable, "-m", "sqbert_cli", *arguments, "--output", str(tmp_path / "killed")],
         cwd=ROOT, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while not (tmp_path / "killed" / ".resume" / "progress.pt").exists():
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "killed" / ".resume" / "progress.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     killed.kill()
-    killed.wait()
+    assert killed.wait() == -signal.SIGKILL
     ran = run_sqbert(*arguments, "--output", tmp_path / "killed", "--resume")
     assert ran.status == 0, ran.err
     assert same_weights(tmp_path / "whole", tmp_path / "killed")

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from tempfile import TemporaryFile
 from typing import Any
 from unittest import mock
 
@@ -83,7 +84,13 @@ def test_no_field_is_lost_to_a_result_even_when_results_are_classified_again() -
 # Formats
 
 
-@given(st.lists(st.dictionaries(st.text(), st.text() | st.floats(allow_nan=False) | st.none() | st.lists(texts))))
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(), st.text() | st.floats(allow_nan=False, allow_infinity=False) | st.none() | st.lists(texts)
+        )
+    )
+)
 def test_jsonl_reads_back_the_same_even_halves_of_surrogate_pairs(results: list[dict[str, Any]]) -> None:
     lines = write("jsonl", *results).split(b"\n")
     # JSON joins two halves that stand side by side, as `json.loads` did when they were read
@@ -114,14 +121,16 @@ def test_a_tsv_result_is_always_one_line_that_can_be_undone(results: list[dict[s
 @given(st.lists(texts.filter(str.strip), min_size=1), st.sampled_from(["jsonl", "csv"]))
 def test_what_is_written_can_be_given_to_the_reader(wanted: list[str], format: OutputFormat) -> None:
     data = write(format, *({"text": text, "score": 0.5} for text in wanted))
-    with mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(data))):
+    with TemporaryFile() as file, mock.patch("sys.stdin", file):
+        file.write(data)
+        file.seek(0)
         records = list(read_records(STDIN, format))
     assert [record.text for record in records if isinstance(record, Record)] == wanted
 
 
 def test_jsonl_is_utf8_and_keeps_odd_values() -> None:
-    assert write("jsonl", {"text": "é\u2028", "half": "\ud800", "n": float("nan")}).decode() == (
-        '{"text": "é\u2028", "half": "\\ud800", "n": NaN}\n'
+    assert write("jsonl", {"text": "é\u2028", "half": "\ud800", "n": 10**20}).decode() == (
+        '{"text": "é\u2028", "half": "\\ud800", "n": 100000000000000000000}\n'
     )
 
 
@@ -147,3 +156,8 @@ def test_each_result_is_flushed_whole(format: OutputFormat) -> None:
     write_one({"a": "1"})
     write_one({"a": "2"})
     assert [call[0] for call in stream.method_calls] == ["write", "flush", "write", "flush"]
+
+
+def test_a_number_that_json_cannot_hold_is_an_error() -> None:
+    with pytest.raises(SqbertError, match="a number that JSON cannot hold"):
+        write("jsonl", {"n": float("inf")})

@@ -33,6 +33,11 @@ def evaluate(
 
     sqbert evaluate --input reviews.jsonl --model my-model
     """
+    if (task is None) == (input is None):
+        raise typer.BadParameter("give either --task or --input")
+    if input is not None and data is not None:
+        raise typer.BadParameter("--data goes with --task")
+
     import json
     from dataclasses import asdict
 
@@ -41,12 +46,10 @@ def evaluate(
     from sqbert_cli.console import is_table, show_warning
     from sqbert_cli.evaluation import judge
     from sqbert_cli.tasks.dataset import bad_lines, check_known, read_split
-    from sqbert_cli.tasks.glue import find_task, glue_dev
+    from sqbert_cli.tasks.glue import find_task, glue_dev, glue_head
     from sqbert_cli.tasks.metrics import OWN_METRICS
     from sqbert_cli.text.readers import Fields
 
-    if (task is None) == (input is None):
-        raise typer.BadParameter("give either --task or --input")
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     head = checkpoint.head("sequence")
     if input is not None:
@@ -54,16 +57,19 @@ def evaluate(
         splits = [read_split(input, fields, head.problem_type, input_format)]
         metrics = OWN_METRICS[head.problem_type]
     else:
-        splits, metrics = list(glue_dev(str(task), data)), find_task(str(task)).metrics
+        head = glue_head(str(task))
+        splits, metrics = list(glue_dev(str(task), data, offline=offline)), find_task(str(task)).metrics
     results = {}
     for split in splits:
-        if split.bad:
-            show_warning(bad_lines(split))
         if head.problem_type != "regression":
             check_known(split, head.labels)
-        results[split.name] = judge(checkpoint, split, metrics)
+        results[split.name] = judge(checkpoint, split, metrics, head)
     if is_table(format):
         for name, scores in results.items():
             show_scores(name, scores)
     else:
         typer.echo(json.dumps({name: asdict(scores) for name, scores in results.items()}, ensure_ascii=False))
+    if incomplete := [split for split in splits if split.bad]:
+        for split in incomplete:
+            show_warning(bad_lines(split))
+        raise typer.Exit(1)

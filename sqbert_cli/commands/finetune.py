@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sqbert_cli.commands import options
+from sqbert_cli.model.config import MIN_LENGTH
 
 
 def finetune(
@@ -44,17 +45,25 @@ def finetune(
     ] = False,
     model: options.Model = None,
     epochs: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0.001, help="Times through the examples.")
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0.001, max=10_000, help="Times through the examples.")
     ] = 3.0,
-    batch_size: Annotated[int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Examples in a step.")] = 32,
+    batch_size: Annotated[
+        int,
+        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Windows of text in a step, or in a part of it."),
+    ] = 32,
     accumulation: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Batches that make one step.")
+        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Parts of --batch-size in a step.")
     ] = 1,
     max_length: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=8, help="Tokens in a window; longer texts are several.")
+        int,
+        typer.Option(
+            rich_help_panel=options.TRAINING,
+            min=MIN_LENGTH,
+            help="Tokens in a window; longer texts are several.",
+        ),
     ] = 128,
     learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, help="Highest learning rate.")
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Highest learning rate.")
     ] = 1e-4,
     warmup: Annotated[
         float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Share of the steps spent warming up.")
@@ -63,7 +72,7 @@ def finetune(
         float, typer.Option(rich_help_panel=options.TRAINING, min=0, help="Not on biases and norms.")
     ] = 0.01,
     max_grad_norm: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, help="Longer gradients are cut to this.")
+        float, typer.Option(rich_help_panel=options.TRAINING, min=1e-6, help="Longer gradients are cut to this.")
     ] = 1.0,
     dropout: Annotated[
         float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=0.9, help="Share of activations left out.")
@@ -114,6 +123,15 @@ def finetune(
     Starts from the shipped model, or from --model. Labels are discovered; several in one text are a JSON list, or names
     with commas between. The weights that do best on dev are kept. A killed run goes on with --resume, to the same bits.
     """
+    if (task is None) == (train is None):
+        raise typer.BadParameter("give either --task or --train")
+    if task is not None and (dev is not None or multi_label or regression):
+        raise typer.BadParameter("--dev, --multi-label and --regression go with --train, not with --task")
+    if train is not None and data is not None:
+        raise typer.BadParameter("--data goes with --task")
+    if multi_label and regression:
+        raise typer.BadParameter("--multi-label and --regression exclude one another")
+
     from dataclasses import asdict
 
     from sqbert_cli.api import load
@@ -121,15 +139,13 @@ def finetune(
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
     from sqbert_cli.model.device import choose_device, training_dtype
-    from sqbert_cli.tasks.dataset import check, fingerprint, own_dataset, problem_of
+    from sqbert_cli.tasks.dataset import check, own_dataset, problem_of, split_hash
     from sqbert_cli.tasks.glue import glue_dataset
     from sqbert_cli.text.readers import Fields
-    from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, with_new_head
+    from sqbert_cli.training.finetune import FinetuneSettings, with_new_head
     from sqbert_cli.training.finetune import finetune as train_model
-    from sqbert_cli.training.run import finish_run, open_run
+    from sqbert_cli.training.run import finish_run, open_run, round_weights
 
-    if (task is None) == (train is None):
-        raise typer.BadParameter("give either --task or --train")
     settings = FinetuneSettings(
         learning_rate=learning_rate,
         embedding_rate=0.0 if freeze_embeddings else 1.0,
@@ -154,7 +170,7 @@ def finetune(
         fields = Fields(text=text_field, pair=pair_field, label=label_field)
         dataset = own_dataset(train, dev, fields, input_format, problem_of(multi_label, regression), seed)
     else:
-        dataset = glue_dataset(str(task), data)
+        dataset = glue_dataset(str(task), data, offline=offline)
     for note in check(dataset):
         show_warning(note)
     place = choose_device(device)
@@ -163,20 +179,18 @@ def finetune(
     guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
     student = with_new_head(base, dataset.head, settings)
     talk.print(f"{len(dataset.train.records):,} examples of {len(dataset.head.labels)} label(s)")
-    events, seconds = show_training(train_model(student, dataset, settings, run, guide))
-    scores = {split.name: judge(student, split, dataset.metrics) for split in dataset.dev}
+    finished = show_training(train_model(student, dataset, settings, run, guide))
+    round_weights(student, save_dtype)
+    scores = {split.name: judge(student, split, dataset.metrics, dataset.head) for split in dataset.dev}
     training = {
         "command": "finetune",
         "task": dataset.name,
         "model": base.name,
         "teacher": teacher,
         "settings": asdict(settings),
-        "data": {split.name: fingerprint(split) for split in (dataset.train, *dataset.dev)},
-        "evaluations": [
-            {"step": event.step, **event.scores.metrics} for event in events if isinstance(event, Evaluation)
-        ],
+        "data": {split.name: split_hash(split) for split in (dataset.train, *dataset.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},
-        "seconds": round(seconds),
+        **asdict(finished),
     }
     finish_run(run, student, save_dtype, training)
     for name, of_split in scores.items():

@@ -7,16 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
+from sqbert_cli.text.readers import Format as InputFormatName
+
 INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
 """Panels of the help."""
 
-InputFormatName = Literal["auto", "text", "jsonl", "csv", "tsv"]
 FormatName = Literal["auto", "table", "jsonl", "csv", "tsv"]
 OnErrorName = Literal["skip", "fail"]
 TaskName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
-TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
 
 Model = Annotated[
     str | None,
@@ -87,7 +86,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", rich_help_panel=TRAINING, help="Go on where an interrupted run in --output stopped.")
 ]
 Seed = Annotated[
-    int, typer.Option(rich_help_panel=TRAINING, min=0, help="Same seed, same data, same machine: same bits.")
+    int, typer.Option(rich_help_panel=TRAINING, min=0, max=2**31, help="Same seed, same data, same machine: same bits.")
 ]
 SaveDtype = Annotated[
     Literal["float32", "float16"],

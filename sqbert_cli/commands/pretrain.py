@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sqbert_cli.commands import options
+from sqbert_cli.model.config import MIN_LENGTH
 
 
 def pretrain(
@@ -30,10 +31,10 @@ def pretrain(
         int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Windows of text in a step.")
     ] = 32,
     max_length: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=8, help="Tokens in a window, at most.")
+        int, typer.Option(rich_help_panel=options.TRAINING, min=MIN_LENGTH, help="Tokens in a window, at most.")
     ] = 128,
     learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, help="Highest learning rate.")
+        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Highest learning rate.")
     ] = 3e-3,
     save_steps: Annotated[
         int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Steps between two writes of the resume file.")
@@ -61,7 +62,7 @@ def pretrain(
     from sqbert_cli.model.device import choose_device, training_dtype
     from sqbert_cli.text.corpus import corpus_windows
     from sqbert_cli.training.distil import student_of
-    from sqbert_cli.training.pretrain import HeldOut, PretrainSettings, pretrain
+    from sqbert_cli.training.pretrain import PretrainSettings, pretrain
     from sqbert_cli.training.run import finish_run, open_run
 
     settings = PretrainSettings(
@@ -78,14 +79,13 @@ def pretrain(
     student = student_of(source, layers)
     windows = corpus_windows(text, source.tokenizer, tokens, max_length)
     talk.print(f"{len(windows):,} windows from {len(text)} file(s)")
-    events, seconds = show_training(pretrain(source, student, windows, settings, run))
+    finished = show_training(pretrain(source, student, windows, settings, run))
     training = {
         "command": "pretrain",
         "teacher": teacher,
         "text": [path.name for path in text],
         "settings": asdict(settings),
-        "held_out": [asdict(event) for event in events if isinstance(event, HeldOut)],
-        "seconds": round(seconds),
+        **asdict(finished),
     }
     finish_run(run, student, save_dtype, training)
     talk.print(f"saved to {output}")

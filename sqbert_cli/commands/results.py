@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sqbert_cli.commands.options import FormatName
 from sqbert_cli.console import data, is_table
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Classification
 from sqbert_cli.text.writers import make_writer, result_fields
@@ -22,18 +23,25 @@ def classification_view(
 ) -> Callable[[Classification], None]:
     """Return what shows one result: a line for a person, or a record of JSONL, CSV or TSV for a program."""
     if is_table(format):
-        return partial(show_classification, shown=shown or 1, width=max(map(len, head.labels)))
+        return partial(show_classification, shown=shown, width=max(map(len, head.labels)))
     write = make_writer(format if format in ("csv", "tsv") else "jsonl", sys.stdout.buffer)
     several = multi_label or head.problem_type == "multi_label_classification"
-    return lambda result: write(result_fields(result, shown, multi_label=several))
+
+    def show(result: Classification) -> None:
+        try:
+            write(result_fields(result, shown, multi_label=several))
+        except SqbertError as error:
+            raise SqbertError(f"{result.record.source}: {error.message}", error.hint) from error
+
+    return show
 
 
-def show_classification(result: Classification, shown: int, width: int) -> None:
-    """A line for a text with its best label, and one more for each further label that is wanted."""
+def show_classification(result: Classification, shown: int | None, width: int) -> None:
+    """A line for a text with its best label, and one more for each further label that holds or is wanted."""
     record = result.record
     text = _one_line(record.text if record.pair is None else f"{record.text} | {record.pair}")
     is_number = not result.labels and len(result.scores) == 1
-    for position, (label, score) in enumerate(list(result.scores.items())[:shown]):
+    for position, (label, score) in enumerate(list(result.scores.items())[: shown or max(1, len(result.labels))]):
         style = "bold" if is_number or label in result.labels else "dim"
         line = Text.assemble((f"{label:<{width}}", style), f" {score:6.3f}  ")
         line.append("" if is_number else f"{_bar(score)}  ", "cyan")

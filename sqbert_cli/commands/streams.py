@@ -11,12 +11,12 @@ from typing import TypeVar
 
 import typer
 
-from sqbert_cli.commands.options import InputFormatName, OnErrorName
+from sqbert_cli.commands.options import OnErrorName
 from sqbert_cli.console import Meter, show_error, show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.files import STDIN
-from sqbert_cli.text.readers import DEFAULT_FIELDS, Fields, read_records
+from sqbert_cli.text.readers import DEFAULT_FIELDS, Fields, Format, read_records
 
 Result = TypeVar("Result")
 
@@ -27,20 +27,19 @@ class Source:
 
     texts: tuple[Record, ...] = ()
     path: Path | None = None
-    format: InputFormatName = "auto"
+    format: Format = "auto"
     fields: Fields = DEFAULT_FIELDS
 
     @property
     def is_live(self) -> bool:
-        return self.path == STDIN
+        """Whether lines may come slowly: on standard input, or from a named pipe."""
+        return self.path is not None and not self.path.is_file()
 
     def records(self, meter: Meter) -> Iterable[Record | BadRecord]:
         return self.texts if self.path is None else read_records(self.path, self.format, self.fields, meter.read)
 
 
-def choose_source(
-    texts: list[str], pair: str | None, path: Path | None, format: InputFormatName, fields: Fields
-) -> Source:
+def choose_source(texts: list[str], pair: str | None, path: Path | None, format: Format, fields: Fields) -> Source:
     """Take the texts that were typed, else the file, else standard input."""
     if texts and texts != ["-"]:
         if path is not None:
@@ -50,7 +49,7 @@ def choose_source(
         return Source(tuple(_typed(text, pair) for text in texts))
     if pair is not None:
         raise typer.BadParameter("--pair goes with a text; in files name the field with --pair-field")
-    if path is None and sys.stdin.isatty() and not texts:
+    if path is None and not texts and (sys.stdin is None or sys.stdin.isatty()):
         raise typer.BadParameter("no text: type one, name a file with --input, or pipe text in")
     return Source(path=path or STDIN, format=format, fields=fields)
 
@@ -61,15 +60,16 @@ def show_results(
     """Show every result; report every bad line, and end with status 1 if there was one."""
     bad = 0
     for result in results:
-        if not isinstance(result, BadRecord):
+        try:
+            if isinstance(result, BadRecord):
+                raise SqbertError(f"{result.source}: {result.reason}")
             show(result)
             meter.count()
-            continue
-        error = SqbertError(f"{result.source}: {result.reason}")
-        if on_error == "fail":
-            raise error
-        show_error(error)
-        bad += 1
+        except SqbertError as error:
+            if on_error == "fail":
+                raise
+            show_error(error)
+            bad += 1
     if bad:
         show_error(SqbertError(f"{bad:,} {'line was' if bad == 1 else 'lines were'} skipped"))
         raise typer.Exit(1)
@@ -77,7 +77,7 @@ def show_results(
 
 def _typed(text: str, pair: str | None) -> Record:
     text, pair = _decoded(text), None if pair is None else _decoded(pair)
-    if len(text) < 256 and Path(text).is_file():
+    if os.path.isfile(text):
         show_warning(f"`{text}` is a file, but is taken as a text; to read it: `--input {text}`")
     return Record(text, pair, fields={"text": text} if pair is None else {"text": text, "pair": pair})
 

@@ -13,10 +13,10 @@ from rich.text import Text
 from sqbert_cli.console import data, talk
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.finetune import Evaluation, TeacherScores
-from sqbert_cli.training.optimise import Step
+from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import HeldOut
 
-TrainingEvent = Step | Evaluation | TeacherScores | HeldOut
+TrainingEvent = Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
 """Between two lines about a run that nobody watches."""
 CONFUSION_LABELS = 12
@@ -33,10 +33,9 @@ def show_scores(name: str, scores: Scores) -> None:
         data.print(_confusion_table(scores))
 
 
-def show_training(events: Iterable[TrainingEvent]) -> tuple[list[TrainingEvent], float]:
-    """Show a run while it goes; return its evaluations, and how long it took in seconds."""
-    started = last = time.monotonic()
-    kept: list[TrainingEvent] = []
+def show_training(events: Iterable[TrainingEvent]) -> Finished:
+    """Show a run while it goes; return how it ended."""
+    last = time.monotonic()
     with _training_bar() as bar, _told_of_resume():
         for event in events:
             match event:
@@ -49,9 +48,10 @@ def show_training(events: Iterable[TrainingEvent]) -> tuple[list[TrainingEvent],
                     note = "asking the teacher"
                     bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)
                 case Evaluation() | HeldOut():
-                    kept.append(event)
                     talk.print(_evaluation_line(event))
-    return kept, time.monotonic() - started
+                case Finished():
+                    return event
+    raise AssertionError("a run ends with Finished")
 
 
 @contextmanager

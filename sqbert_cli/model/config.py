@@ -8,8 +8,13 @@ from typing import Any, Literal, get_args
 
 from sqbert_cli.errors import SqbertError
 
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
 HeadKind = Literal["sequence", "token", "span", "masked_word", "pooler"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+MIN_LENGTH = 8
+"""Tokens that a window holds at least: a few of each text of a pair beside the special ones."""
 GROUP_FIELDS = (
     "q_groups",
     "k_groups",
@@ -69,6 +74,8 @@ class SqueezeBertConfig:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value < 1:
                 raise SqbertError(f"config: `{name}` is {value!r}, expected a number from 0 to 1")
+        if self.max_position_embeddings < MIN_LENGTH:
+            raise SqbertError(f"config: `max_position_embeddings` is under {MIN_LENGTH}, too few for any text")
         if type(self.pad_token_id) is not int or not 0 <= self.pad_token_id < self.vocab_size:
             raise SqbertError(f"config: `pad_token_id` is {self.pad_token_id!r}, expected an id of the vocabulary")
         if self.hidden_act != "gelu":
@@ -145,6 +152,10 @@ class HeadConfig:
     def __post_init__(self) -> None:
         if not self.name or "." in self.name:
             raise SqbertError(f"config: a head cannot be called {self.name!r}")
+        if not all(isinstance(label, str) for label in self.labels) or len(set(self.labels)) < len(self.labels):
+            raise SqbertError(f"config: head `{self.name}`: the labels are not names that differ: {self.labels}")
+        if self.max_length is not None and (type(self.max_length) is not int or self.max_length < MIN_LENGTH):
+            raise SqbertError(f"config: head `{self.name}`: `max_length` is {self.max_length!r}")
         for value, choices in ((self.kind, get_args(HeadKind)), (self.problem_type, get_args(ProblemType))):
             if value not in choices:
                 raise SqbertError(f"config: head `{self.name}`: {value!r} is none of {', '.join(choices)}")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from sqbert_cli.errors import SqbertError
-
-DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -30,10 +26,8 @@ def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
-def training_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
+def training_dtype(name: TrainingDtypeName, device: torch.device) -> torch.dtype:
     """Precision of the products while training (weights stay in float32): bfloat16 where the processor has it."""
-    if name == "float16":
-        raise SqbertError("training in float16 needs loss scaling, which is not supported", hint="use bfloat16")
     if name == "auto" and device.type == "cpu":
         return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     return choose_dtype(name, device)

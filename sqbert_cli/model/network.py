@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.encoder import Encoder
 from sqbert_cli.model.heads import make_head
@@ -24,6 +25,8 @@ class Network(nn.Module):
             self.add_head(head)
 
     def add_head(self, head: HeadConfig) -> None:
+        if hasattr(self.heads, head.name):
+            raise SqbertError(f"config: a head cannot be called {head.name!r}")
         self.heads[head.name] = make_head(head, self.config, self.transformer.embeddings.word_embeddings)
 
     def forward(self, head: str, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:

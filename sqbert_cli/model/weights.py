@@ -48,7 +48,10 @@ def to_disk(network: Network, heads: Sequence[HeadConfig]) -> State:
     renamed = {_head_to_disk(name, heads): tensor for name, tensor in network.state_dict().items()}
     if network.config.model_type == "squeezebert":
         return {name: tensor.contiguous() for name, tensor in renamed.items()}
-    return {_to_bert(name): tensor.squeeze(-1).contiguous() for name, tensor in renamed.items()}
+    return {
+        _to_bert(name): (tensor.squeeze(-1) if tensor.ndim == 3 else tensor).contiguous()
+        for name, tensor in renamed.items()
+    }
 
 
 def from_disk(config: SqueezeBertConfig, heads: Sequence[HeadConfig], state: State) -> Network:

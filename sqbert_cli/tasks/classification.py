@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sqbert_cli.model.config import HeadConfig, ProblemType
-from sqbert_cli.records import Classification, Gold, Record
+from sqbert_cli.records import Classification, Gold, Record, labels_of
 
 
 def scores(logits: Tensor, problem: ProblemType) -> Tensor:
@@ -48,7 +48,7 @@ def targets(golds: Sequence[Gold], head: HeadConfig) -> Tensor:
         return torch.tensor([[float(gold)] for gold in golds if not isinstance(gold, tuple)])
     rows = torch.zeros(len(golds), len(index))
     for row, gold in zip(rows, golds, strict=True):
-        row[[index[label] for label in _labels(gold)]] = 1
+        row[[index[label] for label in labels_of(gold)]] = 1
     return rows
 
 
@@ -79,7 +79,3 @@ def soft_loss(logits: Tensor, teacher_logits: Tensor, problem: ProblemType, temp
         return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid()) * temperature**2
     divergence = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="batchmean")
     return divergence * temperature**2
-
-
-def _labels(gold: Gold) -> tuple[str, ...]:
-    return gold if isinstance(gold, tuple) else (str(gold),)

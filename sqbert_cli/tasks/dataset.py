@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,12 +12,15 @@ from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
-from sqbert_cli.records import BadRecord, Gold, Record
+from sqbert_cli.records import BadRecord, Record, labels_of
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
 from sqbert_cli.text.readers import Fields, Format, read_records
 
 HELD_OUT_SHARE = 0.1
 LISTED = 5
+"""Of many problems of a kind, so many are told."""
+FEW_EXAMPLES = 5
+"""A label with fewer is hardly learnt."""
 HEAD_NAME = "classifier"
 
 
@@ -63,17 +67,28 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
     """Read a label as the problem wants it: a name, several names (a list, or a text with commas), or a number."""
     gold = record.gold
     if problem == "regression":
-        try:
-            return replace(record, gold=float(gold))  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            return BadRecord(record.source, f"the label {gold!r} is not a number")
+        number = finite(gold)
+        return (
+            BadRecord(record.source, f"the label {gold!r} is not a number")
+            if number is None
+            else replace(record, gold=number)
+        )
     if problem == "multi_label_classification":
-        names = gold if isinstance(gold, tuple) else str(_name(gold)).split(",")
+        names = gold if isinstance(gold, tuple) else str(gold).split(",")
         return replace(record, gold=tuple(name.strip() for name in names if name.strip()))
     if isinstance(gold, tuple):
         return BadRecord(record.source, f"{len(gold)} labels; for several labels a text: `--multi-label`")
-    name = _name(gold)
+    name = str(gold).strip()
     return replace(record, gold=name) if name else BadRecord(record.source, "the label is empty")
+
+
+def finite(value: object) -> float | None:
+    """Read a number; NaN, infinities and what is no number are None."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def problem_of(multi_label: bool, regression: bool) -> ProblemType:
@@ -100,11 +115,25 @@ def own_dataset(
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
-    """Take a tenth of a split away as dev, drawn by seed."""
+    """Take a tenth of a split away as dev, drawn by seed; of every label an example is left."""
     order = random.Random(seed).sample(split.records, len(split.records))
-    count = max(1, round(len(order) * HELD_OUT_SHARE))
-    held_out = Split(name=f"a tenth of {split.name}, held out", records=tuple(order[:count]))
-    return replace(split, records=tuple(order[count:])), held_out
+    left = Counter(label for record in order for label in labels_of(record.gold))
+    wanted = max(1, round(len(order) * HELD_OUT_SHARE))
+    dev: list[Record] = []
+    train: list[Record] = []
+    for record in order:
+        labels = labels_of(record.gold)
+        spare = isinstance(record.gold, float) or all(left[label] > 1 for label in labels)
+        if len(dev) < wanted and spare:
+            dev.append(record)
+            left.subtract(labels)
+        else:
+            train.append(record)
+    if not dev or not train:
+        raise SqbertError(
+            f"`{split.name}` has too few examples to hold some out", hint="name a file of others with `--dev`"
+        )
+    return replace(split, records=tuple(train)), Split(name=f"held out of {split.name}", records=tuple(dev))
 
 
 def check(dataset: Dataset) -> list[str]:
@@ -114,8 +143,10 @@ def check(dataset: Dataset) -> list[str]:
     notes = [bad_lines(split) for split in (dataset.train, *dataset.dev) if split.bad]
     if dataset.head.problem_type != "regression":
         counts = Counter(label for record in dataset.train.records for label in labels_of(record.gold))
-        notes += [f"label `{label}` has only {counts[label]} example(s)" for label in dataset.head.labels
-                  if counts[label] < LISTED]  # fmt: skip
+        rare = [f"`{label}` ({counts[label]})" for label in dataset.head.labels if counts[label] < FEW_EXAMPLES]
+        if rare:
+            more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
+            notes.append(f"labels with fewer than {FEW_EXAMPLES} examples: {', '.join(rare[:LISTED])}{more}")
     return notes + [note for split in dataset.dev if (note := _duplicates(dataset.train, split))]
 
 
@@ -139,20 +170,18 @@ def bad_lines(split: Split) -> str:
     return f"{len(split.bad)} line(s) of `{split.name}` cannot be used and are left out:{listed}{more}"
 
 
-def fingerprint(split: Split) -> str:
-    """A hash of a split's texts and labels."""
+def split_hash(split: Split) -> str:
+    """SHA-256 of a split's texts and labels."""
     digest = sha256()
     for record in split.records:
         digest.update(repr((record.text, record.pair, record.gold)).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 
-def labels_of(gold: Gold | None) -> tuple[str, ...]:
-    return gold if isinstance(gold, tuple) else (str(gold),)
-
-
 def _check_labels(dataset: Dataset) -> None:
     seen = {label for record in dataset.train.records for label in labels_of(record.gold)}
+    if not seen:
+        raise SqbertError(f"`{dataset.train.name}`: no example has a label", hint="is it the right column?")
     if len(seen) < 2 and dataset.head.problem_type == "single_label_classification":
         raise SqbertError(
             f"`{dataset.train.name}`: every example has the same label, `{next(iter(seen))}`",
@@ -172,7 +201,3 @@ def _duplicates(train: Split, dev: Split) -> str | None:
         f"{len(twice)} of {len(dev.records)} dev examples are among the training examples too, so the score flatters: "
         f"{first.source} is {places[first.text, first.pair]}"
     )
-
-
-def _name(gold: Gold | None) -> str:
-    return f"{gold:g}" if isinstance(gold, float) else str(gold or "").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Gold, Record
-from sqbert_cli.tasks.dataset import Dataset, Split, make_split
+from sqbert_cli.tasks.dataset import Dataset, Split, finite, make_split
 from sqbert_cli.tasks.metrics import Metric
 from sqbert_cli.text.files import read_lines
 
@@ -133,18 +134,20 @@ def glue_head(name: str) -> HeadConfig:
     return HeadConfig(name=name, kind="sequence", labels=task.labels, problem_type=task.problem_type)
 
 
-def glue_dataset(name: str, data: Path | None) -> Dataset:
+def glue_dataset(name: str, data: Path | None, *, offline: bool = False) -> Dataset:
     """Read train and dev from a folder in GLUE's own layout, or from the hub."""
     task = find_task(name)
-    train = _folder_split(task, data, task.train) if data else _hub_split(name, "train")
-    return Dataset(name=name, head=glue_head(name), metrics=task.metrics, train=train, dev=glue_dev(name, data))
+    train = _folder_split(task, data, task.train) if data else _hub_split(name, "train", offline)
+    return Dataset(
+        name=name, head=glue_head(name), metrics=task.metrics, train=train, dev=glue_dev(name, data, offline=offline)
+    )
 
 
-def glue_dev(name: str, data: Path | None) -> tuple[Split, ...]:
+def glue_dev(name: str, data: Path | None, *, offline: bool = False) -> tuple[Split, ...]:
     task = find_task(name)
     if data:
         return tuple(_folder_split(task, data, file) for file, _ in task.dev)
-    return tuple(_hub_split(name, split) for _, split in task.dev)
+    return tuple(_hub_split(name, split, offline) for _, split in task.dev)
 
 
 def _folder_split(task: GlueTask, data: Path, file: str) -> Split:
@@ -204,14 +207,13 @@ def _record(task: GlueTask, cells: Sequence[str], places: tuple[int, int, int], 
 
 def _gold(task: GlueTask, cell: str) -> Gold | None:
     if task.problem_type == "regression":
-        try:
-            return float(cell)
-        except ValueError:
-            return None
+        return finite(cell)
     return (task.spelled or {label: label for label in task.labels}).get(cell)
 
 
-def _hub_split(name: str, split: str) -> Split:
+def _hub_split(name: str, split: str, offline: bool) -> Split:
+    if offline:  # read by `datasets` when it is imported
+        os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         from datasets import load_dataset
     except ImportError as error:

@@ -16,8 +16,8 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from sqbert_cli.model.config import HeadConfig, ProblemType
-from sqbert_cli.records import Classification
+from sqbert_cli.model.config import ProblemType
+from sqbert_cli.records import Classification, labels_of
 
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman", "macro_f1", "micro_f1"]
 OWN_METRICS: dict[ProblemType, tuple[Metric, ...]] = {
@@ -34,6 +34,7 @@ COMPUTE: dict[Metric, Callable[[Any, Any], Any]] = {
     "macro_f1": lambda gold, predicted: f1_score(gold, predicted, average="macro", zero_division=0),
     "micro_f1": lambda gold, predicted: f1_score(gold, predicted, average="micro", zero_division=0),
 }
+CORRELATIONS = ("pearson", "spearman")
 
 
 @dataclass(frozen=True)
@@ -61,38 +62,44 @@ class Scores:
         return next(iter(self.metrics.values()))
 
 
-def score(results: Sequence[Classification], head: HeadConfig, metrics: Sequence[Metric]) -> Scores:
-    """Compare predictions with the gold labels of their records."""
-    if head.problem_type == "regression":
+def score(
+    results: Sequence[Classification], labels: Sequence[str], problem: ProblemType, metrics: Sequence[Metric]
+) -> Scores:
+    """Compare predictions with the gold labels of their records; F1 is that of the second label."""
+    if problem == "regression":
         gold = np.array([result.record.gold for result in results], dtype=float)
         predicted = np.array([next(iter(result.scores.values())) for result in results])
         return Scores(_compute(metrics, gold, predicted))
-    if head.problem_type == "multi_label_classification":
-        gold = np.array([_row(result.record.gold, head.labels) for result in results])
-        predicted = np.array([_row(result.labels, head.labels) for result in results])
-        return Scores(_compute(metrics, gold, predicted), _classes(gold, predicted, head.labels))
-    index = {label: position for position, label in enumerate(head.labels)}
+    if problem == "multi_label_classification":
+        gold = np.array([_row(labels_of(result.record.gold), labels) for result in results])
+        predicted = np.array([_row(result.labels, labels) for result in results])
+        return Scores(_compute(metrics, gold, predicted), _classes(gold, predicted, labels))
+    index = {label: position for position, label in enumerate(labels)}
     gold = np.array([index[str(result.record.gold)] for result in results])
     predicted = np.array([index[result.labels[0]] for result in results])
     confusion = confusion_matrix(gold, predicted, labels=range(len(index)))
     return Scores(
         _compute(metrics, gold, predicted),
-        _classes(gold, predicted, head.labels),
+        _classes(gold, predicted, labels),
         tuple(tuple(int(count) for count in row) for row in confusion),
     )
 
 
 def _compute(metrics: Sequence[Metric], gold: Any, predicted: Any) -> dict[str, float]:
-    """A correlation with a constant is undefined, and counts as 0."""
-    return {metric: float(np.nan_to_num(COMPUTE[metric](gold, predicted))) for metric in metrics}
+    """A correlation of fewer than two numbers, or with a constant, is undefined, and counts as 0."""
+    return {
+        metric: 0.0
+        if metric in CORRELATIONS and min(np.ptp(gold), np.ptp(predicted)) == 0
+        else float(COMPUTE[metric](gold, predicted))
+        for metric in metrics
+    }
 
 
-def _classes(gold: Any, predicted: Any, labels: tuple[str, ...]) -> tuple[ClassScore, ...]:
+def _classes(gold: Any, predicted: Any, labels: Sequence[str]) -> tuple[ClassScore, ...]:
     columns = precision_recall_fscore_support(gold, predicted, labels=range(len(labels)), zero_division=0)
     rows = zip(labels, *columns, strict=True)
     return tuple(ClassScore(label, float(p), float(r), float(f), int(n)) for label, p, r, f, n in rows)
 
 
-def _row(gold: Any, labels: tuple[str, ...]) -> list[int]:
-    held = gold if isinstance(gold, tuple) else (gold,)
+def _row(held: Sequence[str], labels: Sequence[str]) -> list[int]:
     return [int(label in held) for label in labels]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from queue import Empty, Queue
-from threading import Thread
-from typing import TypeVar
+from threading import Condition, Thread
+from typing import Any, Generic, TypeVar
 
 from sqbert_cli.records import BadRecord, Record
 
@@ -18,7 +16,7 @@ Item = TypeVar("Item", bound=Record | BadRecord)
 
 
 def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield lists that grow from `FIRST_CHUNK` to `MAX_RECORDS` records, but stop at `MAX_CHARACTERS`."""
+    """Yield lists that grow from `FIRST_CHUNK` to `MAX_RECORDS` records, but end at `MAX_CHARACTERS`."""
     chunk: list[Item] = []
     limit, characters = FIRST_CHUNK, 0
     for item in items:
@@ -33,44 +31,57 @@ def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 def live_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Yield what has arrived by now, waiting only for the first item: nobody waits on a slow pipe for a full chunk."""
-    arrived: Queue[Item | End] = Queue(MAX_RECORDS)
-    Thread(target=_put_all, args=(items, arrived), daemon=True).start()
-    end: End | None = None
-    while end is None:
-        chunk: list[Item] = []
-        characters = 0
-        while end is None and len(chunk) < MAX_RECORDS and characters < MAX_CHARACTERS:
-            try:
-                item = arrived.get(block=not chunk)
-            except Empty:
-                break
-            if isinstance(item, End):
-                end = item
-            else:
-                chunk.append(item)
-                characters += _characters(item)
-        if chunk:
-            yield chunk
-    if end.error is not None:
-        raise end.error
+    arrivals: Arrivals[Item] = Arrivals()
+    Thread(target=arrivals.read, args=(items,), daemon=True).start()
+    while chunk := arrivals.take():
+        yield chunk
 
 
-@dataclass(frozen=True)
-class End:
-    """The stream is over, or broke."""
+class Arrivals(Generic[Item]):
+    """What a reading thread has brought and nobody has taken yet, bounded as a chunk is."""
 
-    error: BaseException | None = None
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._items: list[Item] = []
+        self._characters = 0
+        self._ended = False
+        self._error: BaseException | None = None
 
+    def read(self, items: Iterable[Item]) -> None:
+        """Bring every item, waiting while there is no room."""
+        try:
+            for item in items:
+                with self._changed:
+                    self._changed.wait_for(self._has_room)
+                    self._items.append(item)
+                    self._characters += _characters(item)
+                    self._changed.notify()
+        except BaseException as error:
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
 
-def _put_all(items: Iterable[Item], arrived: Queue[Item | End]) -> None:
-    try:
-        for item in items:
-            arrived.put(item)
-    except BaseException as error:
-        arrived.put(End(error))
-    else:
-        arrived.put(End())
+    def take(self) -> list[Item]:
+        """Take all there is, waiting for at least one; nothing at the end. Raises what the reading raised."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended)
+            taken, self._items, self._characters = self._items, [], 0
+            self._changed.notify()
+        if not taken and self._error is not None:
+            raise self._error
+        return taken
+
+    def _has_room(self) -> bool:
+        return len(self._items) < MAX_RECORDS and self._characters < MAX_CHARACTERS
 
 
 def _characters(item: Record | BadRecord) -> int:
-    return len(item.text) + len(item.pair or "") if isinstance(item, Record) else 0
+    """About how much memory a record takes: all its fields travel with it."""
+    if isinstance(item, BadRecord):
+        return len(item.reason)
+    return len(item.text) + len(item.pair or "") + sum(map(_size, item.fields.values()))
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str) else len(repr(value))

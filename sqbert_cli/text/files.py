@@ -45,7 +45,12 @@ def _read(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
-    return nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb")
+    if path != STDIN:
+        return path.open("rb")
+    if sys.stdin is None:
+        raise SqbertError("standard input is closed", hint="name a file with `--input`")
+    # Not `sys.stdin.buffer`: at exit Python wants its lock, which a thread that still waits for input would hold.
+    return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
 def _decompress(raw: IO[bytes], path: Path) -> AbstractContextManager[Iterable[bytes]]:

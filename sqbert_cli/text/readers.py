@@ -65,9 +65,9 @@ def read_records(
 
 
 def _guess_format(path: Path, lines: Lines) -> tuple[Format, Lines]:
-    """Go by the file's name; on standard input by the first line, which is put back."""
-    if path != STDIN:
-        name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    """Go by the file's name; on standard input, and for `.json`, by the first line, which is put back."""
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    if path != STDIN and name.suffix.lower() != ".json":
         return ENDINGS.get(name.suffix.lower(), "text"), lines
     first = list(islice(_filled(lines), 1))
     is_json = any(isinstance(_json_object(line), dict) for _, line in first)
@@ -107,12 +107,16 @@ def _plain_fields(fields: Fields, name: str) -> Fields:
 
 def _json_object(line: str) -> dict[str, Any] | str:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_refuse)
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at column {error.colno}"
     except (ValueError, RecursionError) as error:  # a number of too many digits, lists too deep
         return f"JSON that cannot be read: {error}"
     return value if isinstance(value, dict) else "not a JSON object"
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def _csv_cells(lines: Lines) -> Table:
@@ -200,15 +204,16 @@ def _string(name: str, value: Any) -> str:
 
 
 def _gold(name: str, value: Any) -> Gold:
+    """Numbers are kept as they are written; what an empty label means is for the task to say."""
     match value:
+        case None:
+            return ""
         case bool():
             return str(value).lower()
-        case int() | float():
-            if not math.isfinite(value):
-                raise ValueError(f"field `{name}` is not a finite number")
-            return float(value)
+        case int() | float() if math.isfinite(value):
+            return str(value)
         case list():
-            return tuple(_string(name, label) for label in value)
-        case str():
-            return _string(name, value)
-    raise ValueError(f"field `{name}` is not a string, a number or a list of strings")
+            return tuple(_string(name, str(label)) for label in value)
+        case str() if _is_unicode(value):
+            return value
+    raise ValueError(f"field `{name}` is not a string, a number or a list of them")

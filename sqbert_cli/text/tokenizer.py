@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 
 from tokenizers import Tokenizer as PieceTokenizer
@@ -44,8 +45,10 @@ class Tokenizer:
             raise SqbertError(f"`{folder}`: the tokenizer is not BERT's: it lacks `[CLS]` or `[SEP]`")
         return cls(pieces, cls_id, sep_id)
 
-    def write(self, folder: Path) -> None:
-        self.pieces.save(str(folder / "tokenizer.json"))
+    @property
+    def lowercase(self) -> bool:
+        normalizer = json.loads(self.pieces.to_str()).get("normalizer") or {}
+        return bool(normalizer.get("lowercase", False))
 
     @cached_property
     def vocab_size(self) -> int:
@@ -59,17 +62,15 @@ class Tokenizer:
     def windows(self, ids: list[int], pair_ids: list[int] | None, max_length: int) -> list[Window]:
         """Cover a text, or a pair of texts, with windows of at most `max_length` ids; nothing is cut off.
 
-        A longer text is split into consecutive parts of about equal length. Of a pair, each part of the one meets each
-        part of the other; a side that fits into half a window stays whole.
+        A longer text is split into consecutive parts of about equal length. A side of a pair that fits into half a
+        window stays whole beside each part of the other; where neither does, parts at the same place meet.
         """
         if pair_ids is None:
-            return [self._window(part, None) for part in split(ids, max_length - 2)]
+            return [self._window(part, None) for part in split(ids, parts_for(len(ids), max_length - 2))]
         room = max_length - 3
-        if len(ids) + len(pair_ids) <= room:
-            return [self._window(ids, pair_ids)]
-        size = max(room - len(pair_ids), room // 2)
-        pair_size = max(room - len(ids), room - size, 1)
-        return [self._window(*both) for both in product(split(ids, size), split(pair_ids, pair_size))]
+        count, pair_count = parts_for_pair(len(ids), len(pair_ids), room)
+        sides = zip(cycle(split(ids, count)), cycle(split(pair_ids, pair_count)), strict=False)
+        return [self._window(*both) for both in islice(sides, max(count, pair_count))]
 
     def _window(self, ids: list[int], pair_ids: list[int] | None) -> Window:
         first = [self.cls_id, *ids, self.sep_id]
@@ -77,11 +78,27 @@ class Tokenizer:
         return Window(first + second, [0] * len(first) + [1] * len(second))
 
 
-def split(ids: list[int], size: int) -> list[list[int]]:
-    """Cut into the fewest parts of at most `size`, of about equal length; an empty list is one empty part."""
-    parts = max(1, -(-len(ids) // size))
+def split(ids: list[int], parts: int) -> list[list[int]]:
+    """Cut into consecutive parts of about equal length."""
     edges = [len(ids) * index // parts for index in range(parts + 1)]
     return [ids[start:end] for start, end in pairwise(edges)]
+
+
+def parts_for(length: int, size: int) -> int:
+    """The fewest parts of at most `size`; an empty text is one."""
+    return max(1, -(-length // size))
+
+
+def parts_for_pair(length: int, pair_length: int, room: int) -> tuple[int, int]:
+    """Into how many parts each side is cut, so that a part of each fits into `room`: one, or the same number."""
+    if pair_length <= room // 2:
+        return parts_for(length, room - pair_length), 1
+    if length <= room // 2:
+        return 1, parts_for(pair_length, room - length)
+    parts = parts_for(length + pair_length, room)
+    while -(-length // parts) + -(-pair_length // parts) > room:
+        parts += 1
+    return parts, parts
 
 
 def _parse(file: Path) -> PieceTokenizer:

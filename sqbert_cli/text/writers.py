@@ -50,7 +50,7 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[str, Any]], None]:
     """Make the function that writes one result, and flushes it.
 
-    CSV and TSV begin with a header, the names of the first result; other names later on are an error. Values
+    CSV and TSV begin with a header, the names of the first result; a name that comes later is an error. Values
     that are not strings are written as JSON, null as nothing. TSV has no quotes: a tab, line end or backslash
     becomes `\\t`, `\\n`, `\\r` or `\\\\`, so that a result is always one line.
     """
@@ -65,7 +65,10 @@ def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[st
 
 
 def _json_line(fields: Mapping[str, Any]) -> str:
-    return json.dumps(dict(fields), ensure_ascii=False) + "\n"
+    try:
+        return json.dumps(dict(fields), ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise SqbertError("a number that JSON cannot hold") from error
 
 
 def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:
@@ -75,9 +78,10 @@ def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:
         header = "" if columns else to_line(fields)
         if not columns:
             columns.extend(fields)
-        if fields.keys() != set(columns):
-            raise SqbertError("results differ in their fields and make no table", hint="use `--format jsonl`")
-        return header + to_line(_cell(fields[column]) for column in columns)
+        if extra := [f"`{name}`" for name in fields if name not in columns]:
+            raise SqbertError(f"no column for {', '.join(extra)}, which the first result has not",
+                              hint="use `--format jsonl`")  # fmt: skip
+        return header + to_line(_cell(fields.get(column)) for column in columns)
 
     return to_lines
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
@@ -12,7 +13,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from sqbert_cli.batch import collate
-from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
 from sqbert_cli.files import whole_file
@@ -22,11 +23,11 @@ from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.predict import encode, sequence_logits
 from sqbert_cli.records import Gold
 from sqbert_cli.tasks import classification
-from sqbert_cli.tasks.dataset import Dataset
+from sqbert_cli.tasks.dataset import Dataset, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.optimise import MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
-from sqbert_cli.training.run import Run, fingerprint
+from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
+from sqbert_cli.training.run import Run, windows_hash
 from sqbert_cli.training.sampler import Sampler
 
 TEACHER_WINDOWS = 2_048
@@ -101,31 +102,34 @@ def finetune(
     settings: FinetuneSettings,
     run: Run,
     teacher: Checkpoint | None = None,
-) -> Iterator[Step | TeacherScores | Evaluation]:
+) -> Iterator[Step | TeacherScores | Evaluation | Finished]:
     """Teach the student's head its task; in the end it holds the weights that were the best on dev."""
     examples = _examples(student, dataset)
-    soft = None if teacher is None else (yield from _teacher_logits(teacher, student, examples, run))
+    told = {
+        "examples": windows_hash(examples.windows, examples.golds),
+        "dev examples": split_hash(dataset.dev[0]),
+        "starting weights": weights_hash(student),
+        "teacher's weights": None if teacher is None else weights_hash(teacher),
+    }
+    soft = None if teacher is None else (yield from _teacher_logits(teacher, student, examples, run, told))
     sampler = Sampler(examples.lengths, settings.batch_size * settings.accumulation, settings.seed)
     student.network.to(run.device)
     trainer = make_trainer(student.network, settings, max(1, round(sampler.steps_per_epoch * settings.epochs)))
-    identity = {
-        **asdict(settings),
-        "data": fingerprint(examples.windows, examples.golds, teacher is not None),
-    }
+    identity = run.identity({**asdict(settings), **told})
     run.start(trainer, identity)
     parts = Parts(student, examples, settings, run, soft)
     eval_steps = settings.eval_steps or -(-sampler.steps_per_epoch // 2)
     for step in optimise(trainer, lambda index: parts.losses(sampler.batch(index))):
         yield step
-        is_last = step.index == step.steps
-        evaluated = step.index % eval_steps == 0 or is_last
+        evaluated = step.index % eval_steps == 0 or step.index == step.steps
         if evaluated:
             yield _evaluate(trainer, student, dataset, run)
-            if settings.patience and trainer.progress.extra["stale"] >= settings.patience:
+            if settings.patience and trainer.progress.stale >= settings.patience:
                 break
         if evaluated or step.index % settings.save_steps == 0:
             run.save(trainer, identity)
     student.network.load_state_dict(load_file(run.best_file))
+    yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 
 @dataclass(frozen=True)
@@ -191,44 +195,50 @@ def _examples(student: Checkpoint, dataset: Dataset) -> Examples:
 
 
 def _teacher_logits(
-    teacher: Checkpoint, student: Checkpoint, examples: Examples, run: Run
+    teacher: Checkpoint, student: Checkpoint, examples: Examples, run: Run, told: Mapping[str, Any]
 ) -> Generator[TeacherScores, None, Tensor]:
     """Ask the teacher once; a resumed run reads what was answered. *Shape of the result:* (N, L)."""
-    head, labels = teacher.head("sequence"), student.heads[0].labels
-    if sorted(head.labels) != sorted(labels) or head.problem_type != student.heads[0].problem_type:
+    _check_teacher(teacher, student)
+    file = run.folder / "teacher.pt"
+    if run.resume and file.is_file():
+        saved = torch.load(file, weights_only=True)
+        if saved["told"] == told:
+            return cast("Tensor", saved["logits"])
+    teacher.network.to(run.device).eval()
+    head, rows, count = teacher.head("sequence"), [], len(examples.windows)
+    for first in range(0, count, TEACHER_WINDOWS):
+        rows.append(sequence_logits(teacher, head.name, examples.windows[first : first + TEACHER_WINDOWS]))
+        yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
+    logits = torch.cat(rows)[:, [head.labels.index(label) for label in student.heads[0].labels]]
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as opened:
+        torch.save({"told": dict(told), "logits": logits}, opened)
+    return logits
+
+
+def _check_teacher(teacher: Checkpoint, student: Checkpoint) -> None:
+    head, wanted = teacher.head("sequence"), student.heads[0]
+    if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
         raise SqbertError(
-            f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(labels)}",
+            f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
             hint="a teacher must have been trained on the same labels",
         )
     if teacher.tokenizer.pieces.get_vocab() != student.tokenizer.pieces.get_vocab():
         raise SqbertError(f"the teacher `{teacher.name}` has another vocabulary than the student")
-    file = run.folder / "teacher.safetensors"
-    if run.resume and file.is_file():
-        return load_file(file)["logits"]
-    teacher.network.to(run.device).eval()
-    rows = []
-    for first in range(0, len(examples.windows), TEACHER_WINDOWS):
-        rows.append(sequence_logits(teacher, head.name, examples.windows[first : first + TEACHER_WINDOWS]))
-        yield TeacherScores(min(first + TEACHER_WINDOWS, len(examples.windows)), len(examples.windows))
-    logits = torch.cat(rows)[:, [head.labels.index(label) for label in labels]]
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(file) as opened:
-        opened.write(to_safetensors({"logits": logits}))
-    return logits
 
 
 def _evaluate(trainer: Trainer, student: Checkpoint, dataset: Dataset, run: Run) -> Evaluation:
-    scores = judge(student, dataset.dev[0], dataset.metrics)
-    extra = trainer.progress.extra
-    is_best = "best" not in extra or scores.main > extra["best"]
+    scores = judge(student, dataset.dev[0], dataset.metrics, dataset.head)
+    progress = trainer.progress
+    progress.history.append({"step": progress.step, **scores.metrics})
+    is_best = progress.best_score is None or scores.main > progress.best_score
+    progress.stale = 0 if is_best else progress.stale + 1
     if is_best:
-        extra.update(best=scores.main, best_step=trainer.progress.step, stale=0)
+        progress.best_score = scores.main
         run.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(run.best_file) as file:
             file.write(to_safetensors({name: t.contiguous() for name, t in student.network.state_dict().items()}))
-    else:
-        extra["stale"] += 1
-    return Evaluation(trainer.progress.step, scores, is_best)
+    return Evaluation(progress.step, scores, is_best)
 
 
 def _label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:

@@ -6,6 +6,7 @@ its examples. A resumed run needs the weights, the optimizer and the step's inde
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from sqbert_cli.errors import SqbertError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +48,27 @@ class Step:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Finished:
+    """The run is over."""
+
+    seconds: float
+    """Spent on steps, those before a resume too."""
+    history: list[dict[str, float]]
+
+
 @dataclass
 class Progress:
     """What a resume file holds beside the weights and the optimizer."""
 
     step: int = 0
-    extra: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Spent on steps."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Each evaluation: its step and its scores."""
+    best_score: float | None = None
+    stale: int = 0
+    """Evaluations since the best."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +115,16 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
             part.loss.backward()
             loss += part.loss.item()
             tokens += part.tokens
+        if not math.isfinite(loss):
+            raise SqbertError(
+                f"step {step + 1}: the loss is {loss}, the weights are lost", hint="try a lower `--learning-rate`"
+            )
         nn.utils.clip_grad_norm_(parameters, trainer.settings.max_grad_norm)
         trainer.optimiser.step()
         trainer.optimiser.zero_grad()
-        trainer.progress.step = step + 1
-        yield Step(step + 1, trainer.steps, loss, rate, tokens, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        trainer.progress.step, trainer.progress.seconds = step + 1, trainer.progress.seconds + seconds
+        yield Step(step + 1, trainer.steps, loss, rate, tokens, seconds)
 
 
 def _parameter_groups(network: nn.Module, settings: OptimiserSettings) -> list[dict[str, Any]]:

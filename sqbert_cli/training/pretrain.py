@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 import torch
 
 from sqbert_cli.batch import collate
-from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.distil import hidden_state_loss
-from sqbert_cli.training.optimise import MicroBatch, OptimiserSettings, Step, make_trainer, optimise
-from sqbert_cli.training.run import Run, fingerprint
+from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
+from sqbert_cli.training.run import Run, windows_hash
 from sqbert_cli.training.sampler import Sampler
 
 HELD_OUT_WINDOWS = 256
@@ -51,7 +51,7 @@ def pretrain(
     windows: Sequence[Window],
     settings: PretrainSettings,
     run: Run,
-) -> Iterator[Step | HeldOut]:
+) -> Iterator[Step | HeldOut | Finished]:
     """Teach the student the teacher's hidden states; it is changed in place."""
     if len(windows) <= HELD_OUT_WINDOWS:
         raise SqbertError(
@@ -71,14 +71,24 @@ def pretrain(
             return MicroBatch(hidden_state_loss(ours, theirs, batch), batch.tokens)
 
     trainer = make_trainer(ours, settings, sampler.steps_per_epoch)
-    identity = {**asdict(settings), "data": fingerprint(windows)}
+    identity = run.identity(
+        {
+            **asdict(settings),
+            "text": windows_hash(windows),
+            "student's starting weights": weights_hash(student),
+            "teacher's weights": weights_hash(teacher),
+        }
+    )
     run.start(trainer, identity)
     for step in optimise(trainer, lambda index: [loss([learnt[row] for row in sampler.batch(index)])]):
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
-            run.save(trainer, identity)
             with torch.no_grad():
-                yield HeldOut(step.index, _mean_loss(loss, held_out, settings.batch_size))
+                held_out_loss = HeldOut(step.index, _mean_loss(loss, held_out, settings.batch_size))
+            trainer.progress.history.append(asdict(held_out_loss))
+            run.save(trainer, identity)
+            yield held_out_loss
+    yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 
 def _mean_loss(loss: Callable[[Sequence[Window]], MicroBatch], windows: Sequence[Window], batch_size: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
 from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import Trainer
 
 
@@ -41,17 +42,21 @@ class Run:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
+    def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What the bits of a run depend on; a run goes on only with the same."""
+        computing = {"device": str(self.device), "dtype": str(self.dtype), "threads": torch.get_num_threads()}
+        return {**values, **computing}
+
     def start(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
-        """Begin at step 0, or where the resume file left off. `identity` says which run this is."""
+        """Begin at step 0, or where the resume file left off."""
         if self.resume and self.file.is_file():
-            _load(trainer, self.file, {**identity, "dtype": str(self.dtype)})
+            _load(trainer, self.file, identity)
 
     def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
-            "identity": {**identity, "dtype": str(self.dtype)},
-            "step": trainer.progress.step,
-            "extra": trainer.progress.extra,
+            "identity": dict(identity),
+            "progress": asdict(trainer.progress),
             "network": {name: parameter.detach() for name, parameter in trainer.network.named_parameters()},
             "optimiser": trainer.optimiser.state_dict(),
         }
@@ -73,6 +78,11 @@ def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: 
     return run
 
 
+def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
+    """Give the weights the precision that they will have on disk, so that what is measured is what is kept."""
+    checkpoint.network.to(getattr(torch, save_dtype)).float()
+
+
 def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapping[str, Any]) -> None:
     """Write the model folder, then drop what was only needed to resume."""
     checkpoint.network.cpu()
@@ -85,12 +95,15 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
         "threads": torch.get_num_threads(),
     }
     values = {**training, "precision": str(run.dtype), "device": str(run.device), "versions": versions}
-    write_checkpoint(checkpoint, run.folder.parent, getattr(torch, save_dtype), values)
+    output = run.folder.parent
+    with whole_file(output / "README.md") as file:
+        file.write(model_card(output.name, values).encode())
+    write_checkpoint(checkpoint, output, getattr(torch, save_dtype), values)
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def fingerprint(windows: Sequence[Window], *more: object) -> str:
-    """A hash of what is learnt from, so that a run is not resumed on other data."""
+def windows_hash(windows: Sequence[Window], *more: object) -> str:
+    """SHA-256 of what is learnt from."""
     digest = sha256(repr(more).encode())
     for window in windows:
         digest.update(repr(window.input_ids).encode())
@@ -113,4 +126,5 @@ def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
         for name, parameter in trainer.network.named_parameters():
             parameter.copy_(saved["network"][name])
     trainer.optimiser.load_state_dict(saved["optimiser"])
-    trainer.progress.step, trainer.progress.extra = saved["step"], saved["extra"]
+    for name, value in saved["progress"].items():
+        setattr(trainer.progress, name, value)

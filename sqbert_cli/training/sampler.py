@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 
 POOL_BATCHES = 50
 
 
-@dataclass(frozen=True)
 class Sampler:
     """Batches of `batch_size` examples for any step, told by seed and step alone."""
 
-    lengths: tuple[int, ...]
-    batch_size: int
-    seed: int
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self._epoch, self._batches = -1, list[list[int]]()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -25,10 +22,11 @@ class Sampler:
     def batch(self, step: int) -> Sequence[int]:
         """Indices of the examples of a step, counted from 0 over all epochs."""
         epoch, index = divmod(step, self.steps_per_epoch)
-        return self._epoch(epoch)[index]
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._shuffled(epoch)
+        return self._batches[index]
 
-    @lru_cache(maxsize=1)  # noqa: B019 - a sampler lives as long as its run
-    def _epoch(self, epoch: int) -> list[list[int]]:
+    def _shuffled(self, epoch: int) -> list[list[int]]:
         shuffle = random.Random(f"{self.seed}/{epoch}").shuffle
         order = list(range(len(self.lengths)))
         shuffle(order)
