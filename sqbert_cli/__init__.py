@@ -4,7 +4,7 @@ from sqbert_cli import classify, load
 
 model = load()
 for result in classify(model, ["I loved every minute of it"]):
-    print(result.labels, result.scores)
+    print(result.label, result.score)
 """
 
 from typing import TYPE_CHECKING, Any

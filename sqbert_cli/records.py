@@ -45,3 +45,13 @@ class Classification:
     """The labels that hold: one, or for multi-label those above the threshold; none for a regression."""
     windows: int = 1
     """How many windows the text needed."""
+
+    @property
+    def label(self) -> str:
+        """The best label."""
+        return next(iter(self.scores))
+
+    @property
+    def score(self) -> float:
+        """That of the best label; the number of a regression."""
+        return self.scores[self.label]

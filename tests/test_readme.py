@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from io import RawIOBase
 from pathlib import Path
 
 import pytest
@@ -54,14 +58,29 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("command", "output"), sessions(), ids=[command for command, _ in sessions()])
 def test_a_command_prints_what_the_readme_shows(command: str, output: str, shell: Path) -> None:
-    environment = os.environ | {"PATH": f"{shell / 'bin'}:{os.environ['PATH']}", "COLUMNS": "100"}
-    ended = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, cwd=shell, env=environment, timeout=120
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert shape(ended.stdout) == shape(output)
+    printed = on_a_terminal(command, shell)
+    assert shape(printed) == shape(output)
     shown = [float(number) for number in NUMBER.findall(output)]
-    assert [float(number) for number in NUMBER.findall(ended.stdout)] == pytest.approx(shown, abs=2e-3)
+    assert [float(number) for number in NUMBER.findall(printed)] == pytest.approx(shown, abs=2e-3)
+
+
+def on_a_terminal(command: str, shell: Path) -> str:
+    """What a person would see; the command must end well."""
+    path = f"{shell / 'bin'}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "COLUMNS": "100", "TERM": "dumb"}
+    ours, theirs = pty.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        running = subprocess.Popen(["bash", "-c", command], stdout=theirs, cwd=shell, env=environment)
+        os.close(theirs)
+        printed = b"".join(read_to_the_end(screen))
+        assert running.wait(timeout=120) == 0
+    return printed.decode().replace("\r\n", "\n")
+
+
+def read_to_the_end(screen: RawIOBase) -> Iterator[bytes]:
+    with suppress(OSError):  # how Linux says that nobody writes to a terminal any more
+        while some := screen.read(4096):
+            yield some
 
 
 def shape(text: str) -> str:

@@ -70,14 +70,14 @@ def test_a_regression_has_a_score_alone() -> None:
 def test_no_field_is_lost_to_a_result_even_when_results_are_classified_again() -> None:
     once = result_fields(result(("good",), SCORES, label="gold", text="a"))
     assert once == {"input_label": "gold", "text": "a", "label": "good", "score": 0.876543}
-    twice = result_fields(result(("bad",), SCORES, **once))
+    twice = result_fields(result(("bad",), {"bad": 0.75}, **once))
     assert twice == {
         "input_label": "gold",
         "text": "a",
         "input_input_label": "good",
         "input_score": 0.876543,
         "label": "bad",
-        "score": 0.02,
+        "score": 0.75,
     }
 
 

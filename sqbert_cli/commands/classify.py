@@ -45,9 +45,9 @@ def classify(
     cat reviews.jsonl | sqbert classify > labelled.jsonl
 
     A record keeps all its fields and gains `label` and `score`; a field of the same name is kept as `input_label`.
-    Texts longer than the model's window (512 tokens) are read in several windows, whose scores are averaged, weighted
-    by their tokens: nothing is cut off. Blank lines are skipped; lines that cannot be used are reported on stderr and
-    skipped, and the exit status is then 1.
+    Texts longer than the model's window (128 tokens for the shipped model) are read in several windows, whose scores
+    are averaged, weighted by their tokens: nothing is cut off. Blank lines are skipped; lines that cannot be used are
+    reported on stderr and skipped, and the exit status is then 1.
     """
     from sqbert_cli.commands.streams import choose_source, show_results
     from sqbert_cli.text.readers import Fields

@@ -68,7 +68,7 @@ def score(
     """Compare predictions with the gold labels of their records; F1 is that of the second label."""
     if problem == "regression":
         gold = np.array([result.record.gold for result in results], dtype=float)
-        predicted = np.array([next(iter(result.scores.values())) for result in results])
+        predicted = np.array([result.score for result in results])
         return Scores(_compute(metrics, gold, predicted))
     if problem == "multi_label_classification":
         gold = np.array([_row(labels_of(result.record.gold), labels) for result in results])
@@ -76,7 +76,7 @@ def score(
         return Scores(_compute(metrics, gold, predicted), _classes(gold, predicted, labels))
     index = {label: position for position, label in enumerate(labels)}
     gold = np.array([index[str(result.record.gold)] for result in results])
-    predicted = np.array([index[result.labels[0]] for result in results])
+    predicted = np.array([index[result.label] for result in results])
     confusion = confusion_matrix(gold, predicted, labels=range(len(index)))
     return Scores(
         _compute(metrics, gold, predicted),

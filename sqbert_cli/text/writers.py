@@ -31,9 +31,9 @@ def result_fields(result: Classification, top_k: int | None = None, *, multi_lab
     if multi_label:
         added = {"labels": list(result.labels), "scores": {label: scores[label] for label in result.labels}}
     elif result.labels:
-        added = {"label": result.labels[0], "score": scores[result.labels[0]]}
+        added = {"label": result.label, "score": scores[result.label]}
     else:
-        added, top_k = {"score": next(iter(scores.values()))}, None
+        added, top_k = {"score": scores[result.label]}, None
     if top_k is not None:
         added["scores"] = dict(islice(scores.items(), top_k))
     fields = result.record.fields
