@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.fields import Fields
 from sqbert_cli.text.files import STDIN, read_lines
-from sqbert_cli.text.readers import Fields, Format, read_records
+from sqbert_cli.text.readers import Format, read_records
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
 PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}

@@ -17,7 +17,7 @@ from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_
 from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, with_gold
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev
 from sqbert_cli.tasks.metrics import score
-from sqbert_cli.text.readers import Fields
+from sqbert_cli.text.fields import Fields
 
 SINGLE = HeadConfig(name="one", kind="sequence", labels=("a", "b", "c"))
 MULTI = replace(SINGLE, problem_type="multi_label_classification")

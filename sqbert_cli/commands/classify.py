@@ -50,7 +50,7 @@ def classify(
     reported on stderr and skipped, and the exit status is then 1.
     """
     from sqbert_cli.commands.streams import choose_source, show_results
-    from sqbert_cli.text.readers import Fields
+    from sqbert_cli.text.fields import Fields
 
     source = choose_source(texts or [], pair, input, input_format, Fields(text=text_field, pair=pair_field))
 

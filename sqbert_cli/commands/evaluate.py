@@ -48,7 +48,7 @@ def evaluate(
     from sqbert_cli.tasks.dataset import bad_lines, check_known, read_split
     from sqbert_cli.tasks.glue import find_task, glue_dev, glue_head
     from sqbert_cli.tasks.metrics import OWN_METRICS
-    from sqbert_cli.text.readers import Fields
+    from sqbert_cli.text.fields import Fields
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     head = checkpoint.head("sequence")

@@ -141,7 +141,7 @@ def finetune(
     from sqbert_cli.model.device import choose_device, training_dtype
     from sqbert_cli.tasks.dataset import check, own_dataset, problem_of, split_hash
     from sqbert_cli.tasks.glue import glue_dataset
-    from sqbert_cli.text.readers import Fields
+    from sqbert_cli.text.fields import Fields
     from sqbert_cli.training.finetune import FinetuneSettings, with_new_head
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.run import finish_run, open_run, round_weights

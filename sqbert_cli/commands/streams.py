@@ -15,8 +15,9 @@ from sqbert_cli.commands.options import OnErrorName
 from sqbert_cli.console import Meter, show_error, show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
 from sqbert_cli.text.files import STDIN
-from sqbert_cli.text.readers import DEFAULT_FIELDS, Fields, Format, read_records
+from sqbert_cli.text.readers import Format, read_records
 
 Result = TypeVar("Result")
 

@@ -14,7 +14,8 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record, labels_of
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
-from sqbert_cli.text.readers import Fields, Format, read_records
+from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.readers import Format, read_records
 
 HELD_OUT_SHARE = 0.1
 LISTED = 5

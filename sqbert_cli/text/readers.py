@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.records import BadRecord, Gold, Record
+from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, make_record
 from sqbert_cli.text.files import COMPRESSED, STDIN, read_lines
+from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
 
 Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv"]
-Lines: TypeAlias = Iterator[tuple[int, str]]
-"""Lines with their numbers; bytes that are not UTF-8 have become lone surrogates."""
-Rows: TypeAlias = Iterator[tuple[int, dict[str, Any] | str]]
-"""Line numbers, each with the fields of a record or the reason why there are none."""
-Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
-"""Line numbers, each with the cells of a row or the reason why there are none."""
 
 ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-MAX_CELL_CHARACTERS = 100_000_000  # bounds what a quote that is never closed can swallow
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fields:
-    """Names of the fields, or columns, that are wanted."""
-
-    text: str = "text"
-    pair: str | None = None
-    label: str | None = None
-
-
-DEFAULT_FIELDS = Fields()
 
 
 def read_records(
@@ -58,10 +38,10 @@ def read_records(
     elif format == "jsonl":
         rows = _line_rows(lines, _json_object)
     else:
-        rows = _table_rows(_csv_cells(lines) if format == "csv" else _tsv_cells(lines), fields, name)
+        rows = (csv_rows if format == "csv" else tsv_rows)(lines, fields, name)
     for number, row in rows:
         source = f"{name}:{number}"
-        yield BadRecord(source, row) if isinstance(row, str) else _record(row, fields, source)
+        yield BadRecord(source, row) if isinstance(row, str) else make_record(row, fields, source)
 
 
 def _guess_format(path: Path, lines: Lines) -> tuple[Format, Lines]:
@@ -78,25 +58,12 @@ def _filled(lines: Lines) -> Lines:
     return ((number, line) for number, line in lines if line.strip())
 
 
-def _without_end(line: str) -> str:
-    return line.removesuffix("\n").removesuffix("\r")
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell whether it is free of lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _line_rows(lines: Lines, parse: Callable[[str], dict[str, Any] | str]) -> Rows:
-    return ((number, parse(line) if _is_unicode(line) else "not UTF-8") for number, line in _filled(lines))
+    return ((number, parse(line) if is_unicode(line) else "not UTF-8") for number, line in _filled(lines))
 
 
 def _plain_text(line: str) -> dict[str, Any]:
-    return {"text": _without_end(line)}
+    return {"text": without_end(line)}
 
 
 def _plain_fields(fields: Fields, name: str) -> Fields:
@@ -117,103 +84,3 @@ def _json_object(line: str) -> dict[str, Any] | str:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
-
-
-def _csv_cells(lines: Lines) -> Table:
-    """Number each row by the line on which it starts."""
-    csv.field_size_limit(MAX_CELL_CHARACTERS)
-    reader = csv.reader((line for _, line in lines), strict=True)
-    while True:
-        number = reader.line_num + 1
-        try:
-            yield number, next(reader)
-        except csv.Error as error:
-            fault, *_ = str(error).split(" - ")  # what follows is advice to programmers
-            yield number, f"not CSV: {fault}"
-        except StopIteration:
-            return
-
-
-def _tsv_cells(lines: Lines) -> Table:
-    """Split at every tab: there are no quotes, as in the files of GLUE."""
-    return ((number, _without_end(line).split("\t")) for number, line in lines)
-
-
-def _table_rows(table: Table, fields: Fields, name: str) -> Rows:
-    filled = ((number, cells) for number, cells in table if "".join(cells).strip() or len(cells) > 1)
-    _, header = next(filled, (0, None))
-    if header is None:
-        return
-    columns = _columns(header, fields, name)
-    for number, cells in filled:
-        yield number, _table_row(cells, columns)
-
-
-def _columns(header: list[str] | str, fields: Fields, name: str) -> list[str]:
-    if isinstance(header, str) or not _is_unicode("".join(header)):
-        raise SqbertError(f"header of `{name}`: {header if isinstance(header, str) else 'not UTF-8'}")
-    if len(set(header)) < len(header):
-        raise SqbertError(f"`{name}` has two columns of the same name: {_listed(header)}", hint="rename one")
-    if lack := _lack(fields, header):
-        raise SqbertError(f"`{name}` has {lack[0]}", hint=lack[1])
-    return header
-
-
-def _table_row(cells: list[str] | str, columns: list[str]) -> dict[str, Any] | str:
-    if isinstance(cells, str):
-        return cells
-    if not _is_unicode("".join(cells)):
-        return "not UTF-8"
-    if len(cells) != len(columns):
-        return f"{len(cells)} columns, but the header has {len(columns)}"
-    return dict(zip(columns, cells, strict=True))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
-    """Say which field is not there, and what to do about it."""
-    for role, name in vars(fields).items():
-        if name is not None and name not in found:
-            return f"no field `{name}`; found: {_listed(found)}", f"name the right one with `--{role}-field`"
-    return None
-
-
-def _record(row: dict[str, Any], fields: Fields, source: str) -> Record | BadRecord:
-    if lack := _lack(fields, row):
-        return BadRecord(source, "; ".join(lack))
-    try:
-        text = _string(fields.text, row[fields.text])
-        pair = None if fields.pair is None else _string(fields.pair, row[fields.pair])
-        gold = None if fields.label is None else _gold(fields.label, row[fields.label])
-    except (ValueError, OverflowError) as error:
-        return BadRecord(source, str(error))
-    return Record(text, pair, gold, row, source)
-
-
-def _string(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"field `{name}` is not a string")
-    if not value.strip():
-        raise ValueError(f"field `{name}` is empty")
-    if not _is_unicode(value):
-        raise ValueError(f"field `{name}` has half of a surrogate pair, which is no character")
-    return value
-
-
-def _gold(name: str, value: Any) -> Gold:
-    """Numbers are kept as they are written; what an empty label means is for the task to say."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case int() | float() if math.isfinite(value):
-            return str(value)
-        case list():
-            return tuple(_string(name, str(label)) for label in value)
-        case str() if _is_unicode(value):
-            return value
-    raise ValueError(f"field `{name}` is not a string, a number or a list of them")

@@ -1,0 +1,82 @@
+"""From the fields of a line to a record, or what is wrong with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqbert_cli.records import BadRecord, Gold, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Names of the fields, or columns, that are wanted."""
+
+    text: str = "text"
+    pair: str | None = None
+    label: str | None = None
+
+
+DEFAULT_FIELDS = Fields()
+
+
+def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | BadRecord:
+    """Make a record of a line's fields, all of which it keeps."""
+    if unmet := lack(fields, row):
+        return BadRecord(source, "; ".join(unmet))
+    try:
+        text = _string(fields.text, row[fields.text])
+        pair = None if fields.pair is None else _string(fields.pair, row[fields.pair])
+        gold = None if fields.label is None else _gold(fields.label, row[fields.label])
+    except (ValueError, OverflowError) as error:
+        return BadRecord(source, str(error))
+    return Record(text, pair, gold, row, source)
+
+
+def _string(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"field `{name}` is not a string")
+    if not value.strip():
+        raise ValueError(f"field `{name}` is empty")
+    if not is_unicode(value):
+        raise ValueError(f"field `{name}` has half of a surrogate pair, which is no character")
+    return value
+
+
+def _gold(name: str, value: Any) -> Gold:
+    """Numbers are kept as they are written; what an empty label means is for the task to say."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case int() | float() if math.isfinite(value):
+            return str(value)
+        case list():
+            return tuple(_string(name, str(label)) for label in value)
+        case str() if is_unicode(value):
+            return value
+    raise ValueError(f"field `{name}` is not a string, a number or a list of them")
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
+    """Say which field is not there, and what to do about it."""
+    for role, name in vars(fields).items():
+        if name is not None and name not in found:
+            return f"no field `{name}`; found: {listed(found)}", f"name the right one with `--{role}-field`"
+    return None
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether it is free of lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""CSV and TSV to rows: the fields of each line by the names in the header."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.text.fields import Fields, is_unicode, lack, listed
+
+Lines: TypeAlias = Iterator[tuple[int, str]]
+"""Lines with their numbers; bytes that are not UTF-8 have become lone surrogates."""
+Rows: TypeAlias = Iterator[tuple[int, dict[str, Any] | str]]
+"""Line numbers, each with the fields of a record or the reason why there are none."""
+Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
+"""Line numbers, each with the cells of a row or the reason why there are none."""
+
+MAX_CELL_CHARACTERS = 100_000_000  # bounds what a quote that is never closed can swallow
+
+
+def csv_rows(lines: Lines, fields: Fields, name: str) -> Rows:
+    return _rows(_csv_cells(lines), fields, name)
+
+
+def tsv_rows(lines: Lines, fields: Fields, name: str) -> Rows:
+    """Split at every tab: there are no quotes, as in the files of GLUE."""
+    return _rows(((number, without_end(line).split("\t")) for number, line in lines), fields, name)
+
+
+def without_end(line: str) -> str:
+    return line.removesuffix("\n").removesuffix("\r")
+
+
+def _csv_cells(lines: Lines) -> Table:
+    """Number each row by the line on which it starts."""
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
+    reader = csv.reader((line for _, line in lines), strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            yield number, next(reader)
+        except csv.Error as error:
+            fault, *_ = str(error).split(" - ")  # what follows is advice to programmers
+            yield number, f"not CSV: {fault}"
+        except StopIteration:
+            return
+
+
+def _rows(table: Table, fields: Fields, name: str) -> Rows:
+    filled = ((number, cells) for number, cells in table if "".join(cells).strip() or len(cells) > 1)
+    _, header = next(filled, (0, None))
+    if header is None:
+        return
+    columns = _columns(header, fields, name)
+    for number, cells in filled:
+        yield number, _table_row(cells, columns)
+
+
+def _columns(header: list[str] | str, fields: Fields, name: str) -> list[str]:
+    if isinstance(header, str) or not is_unicode("".join(header)):
+        raise SqbertError(f"header of `{name}`: {header if isinstance(header, str) else 'not UTF-8'}")
+    if len(set(header)) < len(header):
+        raise SqbertError(f"`{name}` has two columns of the same name: {listed(header)}", hint="rename one")
+    if unmet := lack(fields, header):
+        raise SqbertError(f"`{name}` has {unmet[0]}", hint=unmet[1])
+    return header
+
+
+def _table_row(cells: list[str] | str, columns: list[str]) -> dict[str, Any] | str:
+    if isinstance(cells, str):
+        return cells
+    if not is_unicode("".join(cells)):
+        return "not UTF-8"
+    if len(cells) != len(columns):
+        return f"{len(cells)} columns, but the header has {len(columns)}"
+    return dict(zip(columns, cells, strict=True))
