@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -15,34 +17,44 @@ from sqbert_cli.commands.classify import classify
 from sqbert_cli.commands.evaluate import evaluate
 from sqbert_cli.commands.finetune import finetune
 from sqbert_cli.commands.pretrain import pretrain
-from sqbert_cli.console import show_error
+from sqbert_cli.console import forget, show_error
 from sqbert_cli.errors import SqbertError
 
 INTERRUPTED = 130
 
 
-class Boundary(TyperGroup):
-    """Shows what the user can mend; a bug keeps its traceback."""
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show what the user can mend; a bug keeps its traceback."""
+    try:
+        yield
+    except SqbertError as error:
+        show_error(error)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader has seen enough, as `head` does
+        forget(sys.stdout)
+        raise typer.Exit(0) from None
+    except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
+        reason = error.strerror or str(error)
+        show_error(SqbertError(f"{reason}: `{error.filename}`" if error.filename else reason))
+        forget(sys.stdout)
+        raise typer.Exit(1) from None
+
+
+class Group(TyperGroup):
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with boundary():
+            return super().make_context(*arguments, **more)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with boundary():
             return super().invoke(ctx)
-        except SqbertError as error:
-            show_error(error)
-            raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:  # the reader has seen enough, as `head` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
-            reason = error.strerror or str(error)
-            show_error(SqbertError(f"{reason}: `{error.filename}`" if error.filename else reason))
-            raise typer.Exit(1) from None
 
 
 app = typer.Typer(
-    cls=Boundary,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,6 +80,7 @@ def sqbert(
 
 
 def main() -> None:
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
             stream.reconfigure(errors="replace")

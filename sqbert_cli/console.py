@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -15,24 +17,40 @@ from rich.text import Text
 from sqbert_cli.errors import SqbertError
 
 
-class Terminal(Console):
+class Data(Console):
     def on_broken_pipe(self) -> None:
         """Leave a closed pipe to the boundary in `cli.py`, as for every other output."""
         raise
 
 
-talk = Console(stderr=True, highlight=False, soft_wrap=True)
-data = Terminal(highlight=False)
+class Talk(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on without a listener: results are not lost with the talk about them."""
+        forget(sys.stderr)
+
+
+talk = Talk(stderr=True, highlight=False, markup=False, soft_wrap=True)
+data = Data(highlight=False, markup=False)
+
+
+def forget(stream: TextIO) -> None:
+    """Lead what is still to be written, by Python at its exit too, to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def printable(text: str) -> str:
+    """Leave out what could steer a terminal."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def show_error(error: SqbertError) -> None:
-    talk.print(Text.assemble(("error:", "bold red"), " ", error.message))
+    talk.print(Text.assemble(("error:", "bold red"), " ", printable(error.message)))
     if error.hint:
-        talk.print(Text.assemble("\n", ("hint:", "bold cyan"), " ", error.hint))
+        talk.print(Text.assemble("\n", ("hint:", "bold cyan"), " ", printable(error.hint)))
 
 
 def show_warning(message: str) -> None:
-    talk.print(Text.assemble(("warning:", "bold yellow"), " ", message))
+    talk.print(Text.assemble(("warning:", "bold yellow"), " ", printable(message)))
 
 
 @dataclass

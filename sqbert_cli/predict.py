@@ -35,6 +35,8 @@ def classify(
     `multi_label` lets a single-label head give every label above `threshold`. `live` gives results for what has arrived
     without waiting for more.
     """
+    if isinstance(records, str):
+        raise TypeError("records is one string; put it into a list")
     head = _head(checkpoint, multi_label)
     stream = (Record(item, fields={"text": item}) if isinstance(item, str) else item for item in records)
     for chunk in (live_chunks if live else chunks)(stream):
@@ -51,6 +53,11 @@ def sequence_logits(checkpoint: Checkpoint, head: str, windows: Sequence[Window]
         batch = collate([windows[index] for index in indices], checkpoint.config.pad_token_id, checkpoint.device)
         with torch.inference_mode():
             logits = checkpoint.network(head, *batch.inputs()).float().cpu()
+        if not logits.isfinite().all():
+            raise SqbertError(
+                f"model `{checkpoint.name}` gives scores that are no numbers",
+                hint="try `--dtype float32`; while training also a lower `--learning-rate`",
+            )
         for index, row in zip(indices, logits, strict=True):
             rows[index] = row
     return torch.stack(rows)

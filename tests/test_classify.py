@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from sqbert_cli import classify, load
 from sqbert_cli.records import Classification, Record
@@ -120,7 +121,7 @@ def test_a_table_of_several_labels_shows_each_that_holds(make_model: Callable[..
     several = make_model(("a", "b", "c"), problem_type="multi_label_classification")
     arguments = ("classify", "good", "--model", several, "--format", "table", "--threshold")
     assert sorted(line.split()[0] for line in run_sqbert(*arguments, "0").out.splitlines()) == ["a", "b", "c"]
-    assert len(run_sqbert(*arguments, "1").out.splitlines()) == 1
+    assert run_sqbert(*arguments, "1").out.split() == ["-", "good"]
 
 
 def test_a_record_that_does_not_fit_a_table_is_reported_and_skipped(tiny_model: Path) -> None:
@@ -164,6 +165,7 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
         (["classify", "a", "--device", "tpu"], 2, "tpu"),
         (["classify", "a", "--device", "cuda"], 1, "device `cuda` is not available here"),
         (["classify", "a", "--top-k", "0"], 2, "top-k"),
+        (["classify", "a", "--text-field", "b"], 2, "go with files"),
         (["clasify", "a"], 2, "classify"),
         (["evaluate"], 2, "either --task or --input"),
         (["finetune", "--output", "x", "--train", "nowhere.csv"], 2, "file 'nowhere.csv' does not exist"),
@@ -174,6 +176,32 @@ def test_what_the_user_can_mend_is_said_without_a_traceback(arguments: list[str]
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_dash_is_standard_input(tiny_model: Path) -> None:
+    for arguments in (["-"], ["--input", "-"]):
+        ran = run_sqbert("classify", *arguments, "--model", tiny_model, stdin="good\n")
+        assert [row["text"] for row in jsonl(ran.out)] == ["good"]
+    labelled = '{"text": "good", "label": "positive"}\n'
+    ran = run_sqbert("evaluate", "--input", "-", "--input-format", "jsonl", "--model", tiny_model, stdin=labelled)
+    assert list(json.loads(ran.out)) == ["stdin"]
+
+
+def test_scores_that_are_no_numbers_are_an_error(make_model: Callable[..., Path]) -> None:
+    broken = make_model()
+    tensors = load_file(broken / "model.safetensors")
+    save_file({name: tensor * float("nan") for name, tensor in tensors.items()}, broken / "model.safetensors")
+    for format in ("table", "jsonl", "csv"):
+        ran = run_sqbert("classify", "good", "--model", broken, "--format", format)
+        assert (ran.status, ran.out) == (1, "")
+        assert "scores that are no numbers" in ran.err
+
+
+def test_a_closed_or_full_standard_output_is_no_traceback(tiny_model: Path) -> None:
+    for command in ("--version > /dev/full", "--help > /dev/full", f"classify good --model {tiny_model} >&-"):
+        shell = ["bash", "-c", f"{sys.executable} -m sqbert_cli {command}"]
+        ended = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert "Traceback" not in ended.stderr
 
 
 def test_a_text_that_names_a_file_is_warned_of(tiny_model: Path, tmp_path: Path) -> None:
@@ -205,6 +233,14 @@ def test_a_closed_pipe_ends_quietly(tiny_model: Path, name: str) -> None:
     lines = ended.stdout.splitlines()
     assert all("good film" in line for line in lines[:2])
     assert (lines[2], ended.stderr) == ("0", "")
+
+
+def test_no_result_is_lost_when_nobody_reads_the_messages(tiny_model: Path) -> None:
+    lines = '{"text": "good"}\n{}\n' * 500
+    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model}"
+    command = f"{sqbert} 2> >(head -n 1 > /dev/null) | wc -l; echo ${{PIPESTATUS[0]}}"
+    ended = subprocess.run(["bash", "-c", command], cwd=ROOT, input=lines, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.split() == ["500", "1"]
 
 
 def test_ctrl_c_ends_with_130_and_whole_lines(tiny_model: Path) -> None:

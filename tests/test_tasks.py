@@ -243,6 +243,18 @@ def test_metrics_are_those_of_the_standard_tools() -> None:
     ]  # fmt: skip
 
 
+def test_several_labels_of_which_there_is_one_are_not_taken_for_two_classes() -> None:
+    head = HeadConfig(name="h", kind="sequence", labels=("a",), problem_type="multi_label_classification")
+    held: list[tuple[str, ...]] = [("a",), (), (), ("a",)]
+    results = [
+        decode(Record("t", gold=gold), [chance], head, 0.5, 1)
+        for gold, chance in zip(held, [0.9, 0.9, 0.1, 0.1], strict=True)
+    ]
+    measured = score(results, head.labels, head.problem_type, ("micro_f1", "macro_f1", "accuracy"))
+    assert measured.metrics == {"micro_f1": 0.5, "macro_f1": 0.5, "accuracy": 0.5}
+    assert [(row.label, row.precision, row.recall, row.support) for row in measured.classes] == [("a", 0.5, 0.5, 2)]
+
+
 def test_check_known_names_every_unknown_label_once() -> None:
     split = Split(name="dev", records=(Record("x", gold="q", source="f:1"), Record("y", gold="q", source="f:2")))
     with pytest.raises(SqbertError, match=r"1 label\(s\) that are not known: `q` \(f:1\)"):

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,9 +30,9 @@ from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.distil import diagonal_blocks, hidden_state_loss, matched_layers, student_of
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_new_head
+from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, _label_weights, finetune, with_new_head
 from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
-from sqbert_cli.training.run import Run
+from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
 from tests.conftest import ROOT, run_sqbert
 
@@ -134,7 +135,7 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_
     dataset = toy_dataset()
     settings = FinetuneSettings(epochs=2, batch_size=8, save_steps=1, eval_steps=100, max_length=32)
     base = read_checkpoint(tiny_model)
-    run = Run(output / ".resume", torch.device("cpu"), torch.float32)
+    run = open_run(output, torch.device("cpu"), torch.float32, resume=False)
     events = finetune(with_new_head(base, dataset.head, settings), dataset, settings, run)
     next(events), next(events), next(events)
     ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
@@ -151,6 +152,55 @@ def test_a_folder_with_a_model_is_not_overwritten(toy: Path, tiny_model: Path, t
     ran = run_sqbert(*toy_arguments(toy, tiny_model, trained))
     assert ran.status == 1
     assert "already holds a model" in ran.err
+
+
+def test_files_that_are_not_ours_are_not_overwritten(toy: Path, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("precious")
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path))
+    assert ran.status == 1
+    assert "is not empty: it holds `README.md`" in ran.err
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("README.md", "precious")]
+
+
+def test_a_damaged_resume_file_is_named(toy: Path, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / ".resume").mkdir()
+    (tmp_path / ".resume" / "progress.pt").write_bytes(b"PK half a file")
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path), "--resume")
+    assert ran.status == 1
+    assert "progress.pt` is damaged" in ran.err
+
+
+def test_a_disk_that_fills_while_training_is_an_error_and_not_a_traceback(
+    toy: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "sqbert_cli", *toy_arguments(toy, tiny_model, tmp_path / "model")]
+    limited = ["bash", "-c", f"ulimit -f 20; exec {shlex.join(command)}"]
+    ended = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, "error: File too large")
+
+
+def test_nothing_to_resume_is_said(toy: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = toy_arguments(toy, tiny_model, tmp_path / "model")
+    arguments[arguments.index("--epochs") + 1] = "0.1"
+    ran = run_sqbert(*arguments, "--resume")
+    assert ran.status == 0
+    assert "nothing to resume" in ran.err
+
+
+def test_a_teacher_that_reads_less_is_refused(
+    toy: Path, make_model: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    teacher = make_model(max_position_embeddings=32)
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", teacher)
+    assert ran.status == 1
+    assert "reads 32 tokens at most" in ran.err
+
+
+def test_a_label_that_every_example_has_still_weighs(tiny_model: Path) -> None:
+    head = HeadConfig(name="h", kind="sequence", labels=("a", "b"), problem_type="multi_label_classification")
+    weights = _label_weights(torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]), head)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([1 / 3, 2.0])
 
 
 def toy_dataset(
@@ -195,7 +245,7 @@ def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp
             epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32
         )
         student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
-        run = Run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32)
+        run = open_run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32, resume=False)
         assert sum(isinstance(event, Step) for event in finetune(student, dataset, settings, run)) == 3
         networks.append(student.network.state_dict())
     for name, tensor in networks[0].items():
@@ -230,7 +280,7 @@ def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_mode
     losses = []
     for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
         student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
-        run = Run(tmp_path / str(number), torch.device("cpu"), torch.float32)
+        run = open_run(tmp_path / str(number), torch.device("cpu"), torch.float32, resume=False)
         events = finetune(student, dataset, settings, run, guide)
         losses.append([event.loss for event in events if isinstance(event, Step)])
     assert losses[0] == losses[1]
@@ -258,7 +308,7 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
     def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
         student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
         teacher = read_checkpoint(trained) if variant == "a teacher" else None
-        run = Run(tmp_path / folder, torch.device("cpu"), dtype, resume)
+        run = open_run(tmp_path / folder, torch.device("cpu"), dtype, resume=resume)
         return student, finetune(student, dataset, settings, run, teacher)
 
     whole, events = start("whole", resume=False)

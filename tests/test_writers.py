@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import Any
@@ -110,11 +109,15 @@ def test_csv_reads_back_the_same(results: list[dict[str, str]]) -> None:
 
 
 @given(tables)
-def test_a_tsv_result_is_always_one_line_that_can_be_undone(results: list[dict[str, str]]) -> None:
-    escapes = {r"\\": "\\", r"\t": "\t", r"\n": "\n", r"\r": "\r"}
+def test_a_tsv_result_is_always_one_line_and_a_cell_that_needs_no_escape_has_none(
+    results: list[dict[str, str]],
+) -> None:
     *lines, last = write("tsv", *results).decode().split("\n")
-    undone = [[re.sub(r"\\.", lambda match: escapes[match[0]], cell) for cell in line.split("\t")] for line in lines]
-    assert undone == cells(results)
+    written = [line.split("\t") for line in lines]
+    escaped = [
+        [cell.replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r") for cell in row] for row in cells(results)
+    ]
+    assert written == escaped
     assert last == ""
 
 

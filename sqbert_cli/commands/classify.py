@@ -30,8 +30,11 @@ def classify(
         bool, typer.Option("--multi-label", rich_help_panel=options.OUTPUT, help="Give every label above --threshold.")
     ] = False,
     threshold: Annotated[
-        float, typer.Option(rich_help_panel=options.OUTPUT, min=0, max=1, help="For models of several labels.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            rich_help_panel=options.OUTPUT, min=0, max=1, help="Where a text can have several labels; default: 0.5."
+        ),
+    ] = None,
     on_error: options.OnError = "skip",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
@@ -58,14 +61,22 @@ def classify(
     from sqbert_cli.api import load
     from sqbert_cli.commands.results import classification_view
     from sqbert_cli.console import file_meter
+    from sqbert_cli.errors import SqbertError
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     head = checkpoint.head("sequence")
+    several = multi_label or head.problem_type == "multi_label_classification"
+    if threshold is not None and not several:
+        raise SqbertError(f"model `{checkpoint.name}` gives one label", hint="with `--threshold` use `--multi-label`")
     shown = len(head.labels) if all_scores else top_k
-    show = classification_view(format, head, shown, multi_label=multi_label)
+    show = classification_view(format, head, shown, multi_label=several)
     with file_meter(source.path) as meter:
         records = source.records(meter)
         results = classify_records(
-            checkpoint, records, multi_label=multi_label, threshold=threshold, live=source.is_live
+            checkpoint,
+            records,
+            multi_label=multi_label,
+            threshold=0.5 if threshold is None else threshold,
+            live=source.is_live,
         )
         show_results(results, show, on_error, meter)

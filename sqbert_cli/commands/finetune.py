@@ -132,7 +132,7 @@ def finetune(
     if multi_label and regression:
         raise typer.BadParameter("--multi-label and --regression exclude one another")
 
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import show_scores, show_training
@@ -173,13 +173,14 @@ def finetune(
         dataset = glue_dataset(str(task), data, offline=offline)
     for note in check(dataset):
         show_warning(note)
+    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
+    settings = replace(settings, max_length=min(max_length, base.config.max_position_embeddings))
     place = choose_device(device)
     run = open_run(output, place, training_dtype(dtype, place), resume=resume)
-    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
-    guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
     student = with_new_head(base, dataset.head, settings)
+    guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
     talk.print(f"{len(dataset.train.records):,} examples of {len(dataset.head.labels)} label(s)")
-    finished = show_training(train_model(student, dataset, settings, run, guide))
+    finished = show_training(train_model(student, dataset, settings, run, guide), run)
     round_weights(student, save_dtype)
     scores = {split.name: judge(student, split, dataset.metrics, dataset.head) for split in dataset.dev}
     training = {

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
+from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import Format as InputFormatName
 
 INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
@@ -37,17 +38,24 @@ TrainingDtype = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option(rich_help_panel=COMPUTING, min=1, help="Processor threads; default: one for each core.")
+    int | None,
+    typer.Option(rich_help_panel=COMPUTING, min=1, max=1024, help="Processor threads; default: one for each core."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=COMPUTING, help="Never touch the network.")]
+
+
+def _is_there(path: Path | None) -> Path | None:
+    if path is not None and path != STDIN and not path.exists():
+        raise typer.BadParameter(f"file '{path}' does not exist")
+    return path
+
 
 Input = Annotated[
     Path | None,
     typer.Option(
         rich_help_panel=INPUT,
-        exists=True,
         dir_okay=False,
-        allow_dash=True,
+        callback=_is_there,
         help="File to read (also .gz, .xz); -: standard input.",
     ),
 ]

@@ -74,12 +74,12 @@ def pretrain(
         seed=seed,
     )
     place = choose_device(device)
-    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
     source = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline)
+    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
     student = student_of(source, layers)
     windows = corpus_windows(text, source.tokenizer, tokens, max_length)
     talk.print(f"{len(windows):,} windows from {len(text)} file(s)")
-    finished = show_training(pretrain(source, student, windows, settings, run))
+    finished = show_training(pretrain(source, student, windows, settings, run), run)
     training = {
         "command": "pretrain",
         "teacher": teacher,

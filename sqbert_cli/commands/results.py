@@ -9,13 +9,15 @@ from functools import partial
 from rich.text import Text
 
 from sqbert_cli.commands.options import FormatName
-from sqbert_cli.console import data, is_table
+from sqbert_cli.console import data, is_table, printable
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Classification
 from sqbert_cli.text.writers import make_writer, result_fields
 
 BAR_WIDTH = 10
+NO_LABEL = "-"
+"""Of several labels none holds."""
 
 
 def classification_view(
@@ -25,11 +27,10 @@ def classification_view(
     if is_table(format):
         return partial(show_classification, shown=shown, width=max(map(len, head.labels)))
     write = make_writer(format if format in ("csv", "tsv") else "jsonl", sys.stdout.buffer)
-    several = multi_label or head.problem_type == "multi_label_classification"
 
     def show(result: Classification) -> None:
         try:
-            write(result_fields(result, shown, multi_label=several))
+            write(result_fields(result, shown, multi_label=multi_label))
         except SqbertError as error:
             raise SqbertError(f"{result.record.source}: {error.message}", error.hint) from error
 
@@ -41,12 +42,14 @@ def show_classification(result: Classification, shown: int | None, width: int) -
     record = result.record
     text = _one_line(record.text if record.pair is None else f"{record.text} | {record.pair}")
     is_number = not result.labels and len(result.scores) == 1
-    for position, (label, score) in enumerate(list(result.scores.items())[: shown or max(1, len(result.labels))]):
+    rows = list(result.scores.items())[: shown or len(result.labels) or is_number]
+    for label, score in rows or [(NO_LABEL, 0.0)]:
         style = "bold" if is_number or label in result.labels else "dim"
-        line = Text.assemble((f"{label:<{width}}", style), f" {score:6.3f}  ")
+        line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)
         line.append("" if is_number else f"{_bar(score)}  ", "cyan")
-        line.append(text if position == 0 else "")
+        line.append(text)
         data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        text = ""
 
 
 def _bar(score: float) -> str:
@@ -55,5 +58,4 @@ def _bar(score: float) -> str:
 
 
 def _one_line(text: str) -> str:
-    """White space as single blanks; what could steer a terminal is left out."""
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+    return printable(" ".join(text.split()))

@@ -47,6 +47,8 @@ def choose_source(texts: list[str], pair: str | None, path: Path | None, format:
             raise typer.BadParameter("give texts or --input, not both")
         if pair is not None and len(texts) > 1:
             raise typer.BadParameter("--pair goes with a single text")
+        if format != "auto" or fields != DEFAULT_FIELDS:
+            raise typer.BadParameter("--input-format, --text-field and --pair-field go with files and standard input")
         return Source(tuple(_typed(text, pair) for text in texts))
     if pair is not None:
         raise typer.BadParameter("--pair goes with a text; in files name the field with --pair-field")

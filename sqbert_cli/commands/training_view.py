@@ -10,11 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from sqbert_cli.console import data, talk
+from sqbert_cli.console import data, printable, show_warning, talk
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.finetune import Evaluation, TeacherScores
 from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import HeldOut
+from sqbert_cli.training.run import Run
 
 TrainingEvent = Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
@@ -33,8 +34,10 @@ def show_scores(name: str, scores: Scores) -> None:
         data.print(_confusion_table(scores))
 
 
-def show_training(events: Iterable[TrainingEvent]) -> Finished:
+def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
     """Show a run while it goes; return how it ended."""
+    if run.resume and not run.file.exists():
+        show_warning(f"`{run.folder.parent}` holds nothing to resume: starting anew")
     last = time.monotonic()
     with _training_bar() as bar, _told_of_resume():
         for event in events:
@@ -89,15 +92,15 @@ def _class_table(scores: Scores) -> Table:
         table.add_column(name, justify="right")
     for row in scores.classes:
         numbers = (f"{value * 100:.2f}" for value in (row.precision, row.recall, row.f1))
-        table.add_row(Text(row.label), *numbers, str(row.support))
+        table.add_row(Text(printable(row.label)), *numbers, str(row.support))
     return table
 
 
 def _confusion_table(scores: Scores) -> Table:
     table = Table("true \\ predicted", box=None, pad_edge=False, header_style="dim")
     for row in scores.classes:
-        table.add_column(Text(row.label), justify="right")
+        table.add_column(Text(printable(row.label)), justify="right")
     for position, (row, counts) in enumerate(zip(scores.classes, scores.confusion, strict=True)):
         cells = [Text(str(n), "bold" if column == position else "") for column, n in enumerate(counts)]
-        table.add_row(Text(row.label), *cells)
+        table.add_row(Text(printable(row.label)), *cells)
     return table

@@ -15,6 +15,7 @@ from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record, labels_of
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
 from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.files import name_of
 from sqbert_cli.text.readers import Format, read_records
 
 HELD_OUT_SHARE = 0.1
@@ -51,7 +52,7 @@ def read_split(path: Path, fields: Fields, problem: ProblemType, format: Format 
     items = [
         item if isinstance(item, BadRecord) else with_gold(item, problem) for item in read_records(path, format, fields)
     ]
-    return make_split(str(path), items)
+    return make_split(name_of(path), items)
 
 
 def make_split(name: str, items: Iterable[Record | BadRecord]) -> Split:
@@ -69,11 +70,9 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
     gold = record.gold
     if problem == "regression":
         number = finite(gold)
-        return (
-            BadRecord(record.source, f"the label {gold!r} is not a number")
-            if number is None
-            else replace(record, gold=number)
-        )
+        if number is None:
+            return BadRecord(record.source, f"the label {gold!r} is not a number")
+        return replace(record, gold=number)
     if problem == "multi_label_classification":
         names = gold if isinstance(gold, tuple) else str(gold).split(",")
         return replace(record, gold=tuple(name.strip() for name in names if name.strip()))
@@ -93,8 +92,6 @@ def finite(value: object) -> float | None:
 
 
 def problem_of(multi_label: bool, regression: bool) -> ProblemType:
-    if multi_label and regression:
-        raise SqbertError("`--multi-label` and `--regression` exclude one another")
     if regression:
         return "regression"
     return "multi_label_classification" if multi_label else "single_label_classification"
@@ -139,8 +136,7 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
 
 def check(dataset: Dataset) -> list[str]:
     """Return what the user should know of the data; raise `SqbertError` where there is nothing to learn."""
-    if dataset.head.problem_type != "regression":
-        _check_labels(dataset)
+    _check_labels(dataset)
     notes = [bad_lines(split) for split in (dataset.train, *dataset.dev) if split.bad]
     if dataset.head.problem_type != "regression":
         counts = Counter(label for record in dataset.train.records for label in labels_of(record.gold))
@@ -183,13 +179,14 @@ def _check_labels(dataset: Dataset) -> None:
     seen = {label for record in dataset.train.records for label in labels_of(record.gold)}
     if not seen:
         raise SqbertError(f"`{dataset.train.name}`: no example has a label", hint="is it the right column?")
-    if len(seen) < 2 and dataset.head.problem_type == "single_label_classification":
+    if len(seen) < 2 and dataset.head.problem_type != "multi_label_classification":
         raise SqbertError(
             f"`{dataset.train.name}`: every example has the same label, `{next(iter(seen))}`",
             hint="at least two labels are needed; is it the right column? name it with `--label-field`",
         )
-    for split in (dataset.train, *dataset.dev):
-        check_known(split, dataset.head.labels)
+    if dataset.head.problem_type != "regression":
+        for split in (dataset.train, *dataset.dev):
+            check_known(split, dataset.head.labels)
 
 
 def _duplicates(train: Split, dev: Split) -> str | None:

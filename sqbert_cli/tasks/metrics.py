@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -71,8 +71,8 @@ def score(
         predicted = np.array([result.score for result in results])
         return Scores(_compute(metrics, gold, predicted))
     if problem == "multi_label_classification":
-        gold = np.array([_row(labels_of(result.record.gold), labels) for result in results])
-        predicted = np.array([_row(result.labels, labels) for result in results])
+        gold = _matrix((labels_of(result.record.gold) for result in results), labels)
+        predicted = _matrix((result.labels for result in results), labels)
         return Scores(_compute(metrics, gold, predicted), _classes(gold, predicted, labels))
     index = {label: position for position, label in enumerate(labels)}
     gold = np.array([index[str(result.record.gold)] for result in results])
@@ -101,5 +101,7 @@ def _classes(gold: Any, predicted: Any, labels: Sequence[str]) -> tuple[ClassSco
     return tuple(ClassScore(label, float(p), float(r), float(f), int(n)) for label, p, r, f, n in rows)
 
 
-def _row(held: Sequence[str], labels: Sequence[str]) -> list[int]:
-    return [int(label in held) for label in labels]
+def _matrix(rows: Iterable[Sequence[str]], labels: Sequence[str]) -> Any:
+    """Ones where a label holds. A single column stands twice: scikit-learn would take it for two classes."""
+    matrix = np.array([[int(label in held) for label in labels] for held in rows])
+    return np.hstack([matrix, matrix]) if len(labels) == 1 else matrix

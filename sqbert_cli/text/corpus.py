@@ -37,8 +37,10 @@ def corpus_windows(paths: Sequence[Path], tokenizer: Tokenizer, tokens: int, max
 def _file_windows(path: Path, tokenizer: Tokenizer, tokens: int, max_length: int) -> Iterator[Window]:
     paragraphs = read_paragraphs(path)
     taken = 0
-    while taken < tokens and (some := list(islice(paragraphs, PARAGRAPHS_AT_ONCE))):
+    while some := list(islice(paragraphs, PARAGRAPHS_AT_ONCE)):
         for ids in tokenizer.encode(some):
             for window in tokenizer.windows(ids, None, max_length):
+                if taken >= tokens:
+                    return
                 taken += len(window.input_ids)
                 yield window

@@ -46,16 +46,22 @@ def _string(name: str, value: Any) -> str:
 
 
 def _gold(name: str, value: Any) -> Gold:
-    """Numbers are kept as they are written; what an empty label means is for the task to say."""
+    if isinstance(value, list):
+        return tuple(_string(name, _label(name, item)) for item in value)
+    return _label(name, value)
+
+
+def _label(name: str, value: Any) -> str:
+    """Write a label as CSV would have it, 1.0 as 1; what an empty one means is for the task to say."""
     match value:
         case None:
             return ""
         case bool():
             return str(value).lower()
+        case float() if value.is_integer():
+            return str(int(value))
         case int() | float() if math.isfinite(value):
             return str(value)
-        case list():
-            return tuple(_string(name, str(label)) for label in value)
         case str() if is_unicode(value):
             return value
     raise ValueError(f"field `{name}` is not a string, a number or a list of them")

@@ -18,6 +18,11 @@ STDIN = Path("-")
 COMPRESSED = (".gz", ".xz")
 
 
+def name_of(path: Path) -> str:
+    """As it is called in messages."""
+    return "stdin" if path == STDIN else str(path)
+
+
 def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[bytes]:
     """Yield each line as soon as it has come, with its `\\n` and without a byte-order mark.
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, make_record
-from sqbert_cli.text.files import COMPRESSED, STDIN, read_lines
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, listed, make_record
+from sqbert_cli.text.files import COMPRESSED, STDIN, name_of, read_lines
 from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
 
 Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv"]
 
-ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 
 
 def read_records(
@@ -29,7 +29,7 @@ def read_records(
 
     A line ends with `\\n` or `\\r\\n`, and with nothing else. `on_bytes` is that of `read_lines`.
     """
-    name = "stdin" if path == STDIN else str(path)
+    name = name_of(path)
     lines: Lines = enumerate((line.decode("utf-8", "surrogateescape") for line in read_lines(path, on_bytes)), 1)
     if format == "auto":
         format, lines = _guess_format(path, lines)
@@ -45,9 +45,9 @@ def read_records(
 
 
 def _guess_format(path: Path, lines: Lines) -> tuple[Format, Lines]:
-    """Go by the file's name; on standard input, and for `.json`, by the first line, which is put back."""
-    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    if path != STDIN and name.suffix.lower() != ".json":
+    """Go by the file's name; on standard input by the first line, which is put back."""
+    if path != STDIN:
+        name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
         return ENDINGS.get(name.suffix.lower(), "text"), lines
     first = list(islice(_filled(lines), 1))
     is_json = any(isinstance(_json_object(line), dict) for _, line in first)
@@ -67,9 +67,13 @@ def _plain_text(line: str) -> dict[str, Any]:
 
 
 def _plain_fields(fields: Fields, name: str) -> Fields:
-    if unmet := fields.pair or fields.label:
-        raise SqbertError(f"`{name}` is plain text, without a field `{unmet}`", hint="use JSONL, CSV or TSV")
-    return DEFAULT_FIELDS
+    if fields == DEFAULT_FIELDS:
+        return fields
+    wanted = listed(field for field in vars(fields).values() if field is not None)
+    raise SqbertError(
+        f"`{name}` is taken for plain text, which has no fields ({wanted})",
+        hint="if it is JSONL, CSV or TSV, say so with `--input-format`",
+    )
 
 
 def _json_object(line: str) -> dict[str, Any] | str:

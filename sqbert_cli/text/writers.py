@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
 from typing import IO, Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
@@ -16,7 +15,7 @@ ToLines: TypeAlias = Callable[[Mapping[str, Any]], str]
 
 SCORE_DIGITS = 6
 CSV_SPECIAL = re.compile(r'[",\r\n]')
-TSV_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+TSV_ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 def result_fields(result: Classification, top_k: int | None = None, *, multi_label: bool = False) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def result_fields(result: Classification, top_k: int | None = None, *, multi_lab
     else:
         added, top_k = {"score": scores[result.label]}, None
     if top_k is not None:
-        added["scores"] = dict(islice(scores.items(), top_k))
+        added["scores"] = dict(list(scores.items())[:top_k])
     fields = result.record.fields
     kept = {_free_name(name, fields) if name in added else name: value for name, value in fields.items()}
     return kept | added
@@ -51,8 +50,8 @@ def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[st
     """Make the function that writes one result, and flushes it.
 
     CSV and TSV begin with a header, the names of the first result; a name that comes later is an error. Values
-    that are not strings are written as JSON, null as nothing. TSV has no quotes: a tab, line end or backslash
-    becomes `\\t`, `\\n`, `\\r` or `\\\\`, so that a result is always one line.
+    that are not strings are written as JSON, null as nothing. TSV has no quotes: a tab or line end becomes
+    `\\t`, `\\n` or `\\r`, so that a result is always one line, and what was read from TSV is written as it was.
     """
     to_lines = _json_line if format == "jsonl" else _table_lines(_csv_line if format == "csv" else _tsv_line)
 
@@ -65,8 +64,12 @@ def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[st
 
 
 def _json_line(fields: Mapping[str, Any]) -> str:
+    return _json(dict(fields)) + "\n"
+
+
+def _json(value: Any) -> str:
     try:
-        return json.dumps(dict(fields), ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise SqbertError("a number that JSON cannot hold") from error
 
@@ -89,7 +92,7 @@ def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else _json(value)
 
 
 def _csv_line(cells: Iterable[str]) -> str:

@@ -15,11 +15,11 @@ def model_card(name: str, training: Mapping[str, Any]) -> str:
     )
     table = f"\n## Scores\n\n| data | measure | % |\n|---|---|---|\n{scores}" if scores else ""
     made = "".join(
-        f"- {key}: {training[key]}\n" for key in ("command", "task", "model", "teacher", "text") if key in training
+        f"- {key}: {training[key]}\n" for key in ("command", "task", "model", "teacher", "text") if training.get(key)
     )
     settings = "".join(f"- {key}: {value}\n" for key, value in training["settings"].items())
     return (
-        f"# {name}\n\nA SqueezeBERT trained with sqbert {training['versions']['sqbert']}.\n{table}\n"
+        f"# {name}\n\nA model trained with sqbert {training['versions']['sqbert']}.\n{table}\n"
         f"## How it was made\n\n{made}\nSettings:\n\n{settings}\n"
         "All of it, with data hashes and versions, is in `training.json`.\n"
     )

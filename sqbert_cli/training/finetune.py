@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from sqbert_cli.tasks.dataset import Dataset, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
-from sqbert_cli.training.run import Run, windows_hash
+from sqbert_cli.training.run import Run, read_tensors, windows_hash, write_tensors
 from sqbert_cli.training.sampler import Sampler
 
 TEACHER_WINDOWS = 2_048
@@ -115,7 +115,7 @@ def finetune(
     sampler = Sampler(examples.lengths, settings.batch_size * settings.accumulation, settings.seed)
     student.network.to(run.device)
     trainer = make_trainer(student.network, settings, max(1, round(sampler.steps_per_epoch * settings.epochs)))
-    identity = run.identity({**asdict(settings), **told})
+    identity = run.identity(settings, told)
     run.start(trainer, identity)
     parts = Parts(student, examples, settings, run, soft)
     eval_steps = settings.eval_steps or -(-sampler.steps_per_epoch // 2)
@@ -201,7 +201,7 @@ def _teacher_logits(
     _check_teacher(teacher, student)
     file = run.folder / "teacher.pt"
     if run.resume and file.is_file():
-        saved = torch.load(file, weights_only=True)
+        saved = read_tensors(file)
         if saved["told"] == told:
             return cast("Tensor", saved["logits"])
     teacher.network.to(run.device).eval()
@@ -210,9 +210,7 @@ def _teacher_logits(
         rows.append(sequence_logits(teacher, head.name, examples.windows[first : first + TEACHER_WINDOWS]))
         yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
     logits = torch.cat(rows)[:, [head.labels.index(label) for label in student.heads[0].labels]]
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(file) as opened:
-        torch.save({"told": dict(told), "logits": logits}, opened)
+    write_tensors(file, {"told": dict(told), "logits": logits})
     return logits
 
 
@@ -225,6 +223,11 @@ def _check_teacher(teacher: Checkpoint, student: Checkpoint) -> None:
         )
     if teacher.tokenizer.pieces.get_vocab() != student.tokenizer.pieces.get_vocab():
         raise SqbertError(f"the teacher `{teacher.name}` has another vocabulary than the student")
+    positions = teacher.config.max_position_embeddings
+    if positions < student.max_length(wanted):
+        raise SqbertError(
+            f"the teacher `{teacher.name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
+        )
 
 
 def _evaluate(trainer: Trainer, student: Checkpoint, dataset: Dataset, run: Run) -> Evaluation:
@@ -235,7 +238,6 @@ def _evaluate(trainer: Trainer, student: Checkpoint, dataset: Dataset, run: Run)
     progress.stale = 0 if is_best else progress.stale + 1
     if is_best:
         progress.best_score = scores.main
-        run.folder.mkdir(parents=True, exist_ok=True)
         with whole_file(run.best_file) as file:
             file.write(to_safetensors({name: t.contiguous() for name, t in student.network.state_dict().items()}))
     return Evaluation(progress.step, scores, is_best)
@@ -248,7 +250,7 @@ def _label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:
             return None
         case "multi_label_classification":
             positive = targets.sum(0).clamp(min=1)
-            return (len(targets) - positive) / positive
+            return (len(targets) - positive).clamp(min=1) / positive
         case "single_label_classification":
             counts = targets.bincount(minlength=len(head.labels)).clamp(min=1)
             return len(targets) / (len(head.labels) * counts)

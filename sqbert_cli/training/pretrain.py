@@ -72,12 +72,12 @@ def pretrain(
 
     trainer = make_trainer(ours, settings, sampler.steps_per_epoch)
     identity = run.identity(
+        settings,
         {
-            **asdict(settings),
             "text": windows_hash(windows),
             "student's starting weights": weights_hash(student),
             "teacher's weights": weights_hash(teacher),
-        }
+        },
     )
     run.start(trainer, identity)
     for step in optimise(trainer, lambda index: [loss([learnt[row] for row in sampler.batch(index)])]):

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import tokenizers
 import torch
 
 from sqbert_cli import __version__
-from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
+from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
-from sqbert_cli.training.optimise import Trainer
+from sqbert_cli.training.optimise import OptimiserSettings, Trainer
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,16 @@ class Run:
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
-    def identity(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def identity(self, settings: OptimiserSettings, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the bits of a run depend on; a run goes on only with the same."""
-        computing = {"device": str(self.device), "dtype": str(self.dtype), "threads": torch.get_num_threads()}
-        return {**values, **computing}
+        chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
+        computing = {
+            "device": str(self.device),
+            "dtype": str(self.dtype),
+            "threads": torch.get_num_threads(),
+            "torch": str(torch.__version__),
+        }
+        return {**chosen, **values, **computing}
 
     def start(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
         """Begin at step 0, or where the resume file left off."""
@@ -53,15 +60,13 @@ class Run:
             _load(trainer, self.file, identity)
 
     def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "identity": dict(identity),
             "progress": asdict(trainer.progress),
             "network": {name: parameter.detach() for name, parameter in trainer.network.named_parameters()},
             "optimiser": trainer.optimiser.state_dict(),
         }
-        with whole_file(self.file) as file:
-            torch.save(state, file)
+        write_tensors(self.file, state)
 
 
 def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: bool) -> Run:
@@ -75,6 +80,12 @@ def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: 
             hint=f"go on with `--resume`, or remove `{run.folder}` to start anew",
         )
     output.mkdir(parents=True, exist_ok=True)
+    others = [path.name for path in output.iterdir() if path != run.folder]
+    if others and not run.file.exists():
+        raise SqbertError(
+            f"`{output}` is not empty: it holds `{others[0]}`", hint="name another folder with `--output`"
+        )
+    run.folder.mkdir(exist_ok=True)
     return run
 
 
@@ -102,6 +113,23 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
+def write_tensors(path: Path, values: Mapping[str, Any]) -> None:
+    """Write what `torch.load` reads; whole or not at all."""
+    content = BytesIO()  # a file that cannot be written would make torch hide the reason
+    torch.save(dict(values), content)
+    with whole_file(path) as file:
+        file.write(content.getbuffer())
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise SqbertError(
+            f"`{path}` is damaged: {type(error).__name__}", hint=f"remove `{path.parent}` to start anew"
+        ) from error
+
+
 def windows_hash(windows: Sequence[Window], *more: object) -> str:
     """SHA-256 of what is learnt from."""
     digest = sha256(repr(more).encode())
@@ -111,7 +139,7 @@ def windows_hash(windows: Sequence[Window], *more: object) -> str:
 
 
 def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
-    saved = torch.load(file, map_location="cpu", weights_only=True)
+    saved = read_tensors(file)
     different = [
         f"{name}: was {saved['identity'].get(name)}, now {value}"
         for name, value in identity.items()
@@ -120,7 +148,7 @@ def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
     if different:
         raise SqbertError(
             f"`{file}` belongs to another run:\n  " + "\n  ".join(different),
-            hint="resume with the same settings and data, or leave out `--resume` to start anew",
+            hint=f"resume with the same settings and data, or remove `{file.parent}` to start anew",
         )
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
