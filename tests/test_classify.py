@@ -376,21 +376,23 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-def test_memory_stays_flat_over_100_000_records(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "many"), [("tiny", 100_000), ("sqbert-small", 10_000)])
+def test_memory_stays_flat_over_many_records(model: str, many: int, tiny_model: Path, tmp_path: Path) -> None:
     code = (
         "import resource, sys\nfrom sqbert_cli.cli import main\n"
         "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
     )
+    folder = tiny_model if model == "tiny" else model
     peaks = []
     draw = random.Random(0)
-    for count in (1_000, 100_000):
+    for count in (1_000, many):
         file = tmp_path / f"{count}.jsonl"
         with file.open("w") as lines:
             for number in range(count):
-                words = draw.choices(["good", "bad", "film", "a", "very"], k=draw.randint(1, 20))
+                words = draw.choices(["good", "bad", "film", "a", "very"], k=draw.randint(1, 40))
                 lines.write(json.dumps({"id": number, "text": " ".join(words)}) + "\n")
         ended = subprocess.run(
-            [sys.executable, "-c", code, "classify", "--input", file, "--model", tiny_model],
+            [sys.executable, "-c", code, "classify", "--input", file, "--model", folder],
             capture_output=True, cwd=ROOT, timeout=600,
         )  # fmt: skip
         assert ended.stdout.count(b"\n") == count

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 
 
 def token_batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Yield indices, shortest first, in batches of at most `max_tokens` with padding (or of a single row)."""
+    """Yield indices, longest first, in batches of at most `max_tokens` with padding (or of a single row).
+
+    Longest first, because memory that was large enough once can be used again.
+    """
     batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[index] * (len(batch) + 1) > max_tokens:
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > max_tokens:
             yield batch
             batch = []
         batch.append(index)
