@@ -22,7 +22,7 @@ Model = Annotated[
     str | None,
     typer.Option(
         rich_help_panel=COMPUTING,
-        help="A folder or a hub id (org/name, org/name@revision); default: the shipped model.",
+        help="A shipped name, a folder or a hub id (org/name, org/name@revision); default: sqbert-small.",
     ),
 ]
 Device = Annotated[
@@ -63,7 +63,7 @@ InputFormat = Annotated[
     InputFormatName,
     typer.Option(
         rich_help_panel=INPUT,
-        help="auto: by the file's ending, on standard input by its first line; text: one text a line.",
+        help="auto: by the file's ending; on standard input JSONL if it begins with an object, else lines of text.",
     ),
 ]
 TextField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or column of the text.")]

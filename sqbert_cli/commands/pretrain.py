@@ -49,7 +49,7 @@ def pretrain(
 ) -> None:
     """Distil a small SqueezeBERT from a dense BERT of the same width, on running text.
 
-    sqbert pretrain wikipedia.txt.xz --teacher all-MiniLM-L6-v2 --output student
+    sqbert pretrain wikipedia.txt.xz --teacher sentence-transformers/all-MiniLM-L6-v2 --output student
 
     The student starts from the diagonal blocks of the teacher's layers and learns the teacher's hidden states. Then
     teach it a task: `sqbert finetune --task sst2 --model student`.
