@@ -132,7 +132,7 @@ def finetune(
     if multi_label and regression:
         raise typer.BadParameter("--multi-label and --regression exclude one another")
 
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import show_scores, show_training
@@ -146,6 +146,14 @@ def finetune(
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
+    if train is not None:
+        fields = Fields(text=text_field, pair=pair_field, label=label_field)
+        dataset = own_dataset(train, dev, fields, input_format, problem_of(multi_label, regression), seed)
+    else:
+        dataset = glue_dataset(str(task), data, offline=offline)
+    for note in check(dataset):
+        show_warning(note)
+    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
     settings = FinetuneSettings(
         learning_rate=learning_rate,
         embedding_rate=0.0 if freeze_embeddings else 1.0,
@@ -156,7 +164,7 @@ def finetune(
         epochs=epochs,
         batch_size=batch_size,
         accumulation=accumulation,
-        max_length=max_length,
+        max_length=min(max_length, base.config.max_position_embeddings),
         dropout=dropout,
         label_smoothing=label_smoothing,
         class_weights=class_weights,
@@ -166,15 +174,6 @@ def finetune(
         temperature=temperature,
         teacher_weight=teacher_weight,
     )
-    if train is not None:
-        fields = Fields(text=text_field, pair=pair_field, label=label_field)
-        dataset = own_dataset(train, dev, fields, input_format, problem_of(multi_label, regression), seed)
-    else:
-        dataset = glue_dataset(str(task), data, offline=offline)
-    for note in check(dataset):
-        show_warning(note)
-    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
-    settings = replace(settings, max_length=min(max_length, base.config.max_position_embeddings))
     place = choose_device(device)
     run = open_run(output, place, training_dtype(dtype, place), resume=resume)
     student = with_new_head(base, dataset.head, settings)

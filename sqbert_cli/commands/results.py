@@ -40,7 +40,8 @@ def classification_view(
 def show_classification(result: Classification, shown: int | None, width: int) -> None:
     """A line for a text with its best label, and one more for each further label that holds or is wanted."""
     record = result.record
-    text = _one_line(record.text if record.pair is None else f"{record.text} | {record.pair}")
+    both = record.text if record.pair is None else f"{record.text} | {record.pair}"
+    text = printable(" ".join(both.split()))
     is_number = not result.labels and len(result.scores) == 1
     rows = list(result.scores.items())[: shown or len(result.labels) or is_number]
     for label, score in rows or [(NO_LABEL, 0.0)]:
@@ -55,7 +56,3 @@ def show_classification(result: Classification, shown: int | None, width: int) -
 def _bar(score: float) -> str:
     filled = round(score * BAR_WIDTH)
     return "━" * filled + " " * (BAR_WIDTH - filled)
-
-
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))

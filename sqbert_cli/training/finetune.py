@@ -85,7 +85,7 @@ def with_new_head(base: Checkpoint, head: HeadConfig, settings: FinetuneSettings
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
     )
-    head = replace(head, max_length=min(settings.max_length, config.max_position_embeddings))
+    head = replace(head, max_length=settings.max_length)
     network = Network(config, (head,))
     network.transformer.load_state_dict(base.network.transformer.state_dict())
     initialise(network.heads, config.initializer_range, torch.Generator().manual_seed(settings.seed))
