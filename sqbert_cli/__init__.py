@@ -10,15 +10,17 @@ for result in classify(model, ["I loved every minute of it"]):
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqbert_cli.api import classify, load
+    from sqbert_cli.api import classify, classify_any, embed, fill_masks, find_answers, find_entities, load
 
-__all__ = ["__version__", "classify", "load"]
+__all__ = [
+    "__version__", "classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when it is wanted."""
-    if name not in ("classify", "load"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from sqbert_cli import api
 

@@ -1,4 +1,4 @@
-"""What a program calls, and the commands too: `load` a model, then `classify`."""
+"""What a program calls, and the commands too: `load` a model, then ask it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import DeviceName, DtypeName
 from sqbert_cli.model.device import choose_device, choose_dtype
 from sqbert_cli.models import load_checkpoint
-from sqbert_cli.predict import classify
+from sqbert_cli.predict.answers import find_answers
+from sqbert_cli.predict.any_labels import classify_any
+from sqbert_cli.predict.entities import find_entities
+from sqbert_cli.predict.masks import fill_masks
+from sqbert_cli.predict.texts import classify
+from sqbert_cli.predict.vectors import embed
 
-__all__ = ["classify", "load"]
+__all__ = ["classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load"]
 
 
 def load(

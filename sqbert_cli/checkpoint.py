@@ -39,6 +39,14 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "pooler": "Model",
 }
 
+KIND_WORDS: dict[HeadKind, str] = {
+    "sequence": "whole texts",
+    "token": "entities",
+    "span": "answers to questions",
+    "masked_word": "masked words",
+    "pooler": "nothing yet, a pooler",
+}
+
 # What a damaged or hostile file makes safetensors and the restricted unpickler raise.
 UNREADABLE = (
     SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
@@ -67,15 +75,17 @@ class Checkpoint:
     def config(self) -> SqueezeBertConfig:
         return self.network.config
 
-    def head(self, kind: HeadKind) -> HeadConfig:
-        """Return the head of a kind; raise `SqbertError` where the model has none."""
-        for head in self.heads:
-            if head.kind == kind:
+    def head(self, kind: HeadKind, name: str | None = None) -> HeadConfig:
+        """Return the head of a kind: the one of that name, else the first. Raises `SqbertError` if there is none."""
+        heads = [head for head in self.heads if head.kind == kind]
+        for head in heads:
+            if name in (None, head.name):
                 return head
-        have = ", ".join(head.kind for head in self.heads) or "none"
+        have = ", ".join(f"`{head.name}` ({KIND_WORDS[head.kind]})" for head in self.heads) or "none"
+        wanted = KIND_WORDS[kind] if name is None else f"{KIND_WORDS[kind]} called `{name}`"
         raise SqbertError(
-            f"model `{self.name}` has no {kind.replace('_', ' ')} head (it has: {have})",
-            hint="train one with `sqbert finetune`, or name another model with `--model`",
+            f"model `{self.name}` has no head for {wanted}; it has: {have}",
+            hint="choose one with `--head`" if heads else "train one with `sqbert finetune`, or name another `--model`",
         )
 
 
@@ -133,6 +143,12 @@ def read_config(folder: Path) -> dict[str, Any]:
             hint="expected config.json, model.safetensors and tokenizer.json",
         )
     return _read_object(file)
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """How a model was trained, where its folder tells."""
+    file = folder / "training.json"
+    return _read_object(file) if file.is_file() else {}
 
 
 def _read_object(file: Path) -> dict[str, Any]:

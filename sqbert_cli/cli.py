@@ -14,9 +14,14 @@ from typer.core import TyperGroup
 
 from sqbert_cli import __version__
 from sqbert_cli.commands.classify import classify
+from sqbert_cli.commands.embed import embed
 from sqbert_cli.commands.evaluate import evaluate
+from sqbert_cli.commands.fill_mask import fill_mask
 from sqbert_cli.commands.finetune import finetune
+from sqbert_cli.commands.models import models
+from sqbert_cli.commands.ner import ner
 from sqbert_cli.commands.pretrain import pretrain
+from sqbert_cli.commands.qa import qa
 from sqbert_cli.console import forget, show_error
 from sqbert_cli.errors import SqbertError
 
@@ -60,8 +65,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-for command in (classify, finetune, evaluate, pretrain):
+for command in (classify, ner, qa, fill_mask, embed, finetune, evaluate, pretrain):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def _show_version(wanted: bool) -> None:

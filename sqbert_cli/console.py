@@ -43,6 +43,12 @@ def printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
+def write_out(text: str) -> None:
+    """Write a part of a whole to stdout, in UTF-8 whatever the locale."""
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
 def show_error(error: SqbertError) -> None:
     talk.print(Text.assemble(("error:", "bold red"), " ", printable(error.message)))
     if error.hint:

@@ -4,28 +4,88 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict import classify
-from sqbert_cli.records import Classification
+from sqbert_cli.predict.answers import NO_ANSWER_THRESHOLD, find_answers
+from sqbert_cli.predict.entities import find_entities
+from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.texts import classify, encode
+from sqbert_cli.records import Answers, Classification, Entities
 from sqbert_cli.tasks.dataset import Split
+from sqbert_cli.tasks.masked_words import hide_words, special_ids, told
 from sqbert_cli.tasks.metrics import Metric, Scores, score
+from sqbert_cli.tasks.span_metrics import score_answers, score_entities
+from sqbert_cli.text.tokenizer import Window
+
+HIDING_SEED = 42
 
 
-def judge(checkpoint: Checkpoint, split: Split, metrics: Sequence[Metric], wanted: HeadConfig) -> Scores:
-    """Measure a model on labelled examples, reading them just as `classify` does.
+def judge(
+    checkpoint: Checkpoint,
+    split: Split,
+    metrics: Sequence[Metric],
+    wanted: HeadConfig,
+    name: str | None = None,
+) -> Scores:
+    """Measure a model on labelled examples, reading them just as the commands do.
 
-    `wanted` is the head of the task: its labels, in the order in which they are reported.
+    `wanted` is the head of the task: its kind, and its labels in the order in which they are reported. The model's head
+    called `name` answers; without it, the one called as the task's, else the first of its kind.
     """
-    _check_fit(checkpoint, wanted)
     checkpoint.network.eval()
-    results = [result for result in classify(checkpoint, split.records) if isinstance(result, Classification)]
-    return score(results, wanted.labels, wanted.problem_type, metrics)
+    names = [head.name for head in checkpoint.heads if head.kind == wanted.kind]
+    head = checkpoint.head(wanted.kind, name or (wanted.name if wanted.name in names else None))
+    match wanted.kind:
+        case "token":
+            found = find_entities(checkpoint, split.records, head=head.name)
+            return score_entities([result for result in found if isinstance(result, Entities)])
+        case "span":
+            return score_answers(_answers(checkpoint, split, head))
+        case "masked_word":
+            return _score_masked(checkpoint, split, head)
+        case _:
+            _check_fit(checkpoint, head, wanted)
+            results = classify(checkpoint, split.records, head=head.name)
+            texts = [result for result in results if isinstance(result, Classification)]
+            return score(texts, wanted.labels, wanted.problem_type, metrics)
 
 
-def _check_fit(checkpoint: Checkpoint, wanted: HeadConfig) -> None:
-    head = checkpoint.head("sequence")
+def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Answers]:
+    """A question that cannot be read counts as not answered; where all have answers, each is given one."""
+    always = all(record.spans for record in split.records)
+    threshold = 1.0 if always else NO_ANSWER_THRESHOLD
+    results = find_answers(checkpoint, split.records, head=head.name, no_answer_threshold=threshold)
+    return [
+        result if isinstance(result, Answers) else Answers(record, (), 1.0)
+        for record, result in zip(split.records, results, strict=True)
+    ]
+
+
+def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Scores:
+    """Share of hidden words told at the first guess, and among the first five; the same are hidden each time."""
+    windows = [w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some]
+    encoder, masked_word = checkpoint.network.transformer, checkpoint.network.heads[head.name]
+    counts = torch.zeros(3, dtype=torch.long)
+    for window in windows:
+        ids = torch.tensor([window.input_ids])
+        special = torch.isin(ids, torch.tensor(special_ids(checkpoint.tokenizer)))
+        generator = torch.Generator().manual_seed(HIDING_SEED + int(ids.sum()))
+        shown, chosen = hide_words(
+            ids, special, checkpoint.tokenizer.mask_id, checkpoint.tokenizer.vocab_size, generator
+        )
+        hidden_window = Window(shown[0].tolist(), window.token_type_ids)
+        (hidden,) = rows(checkpoint, [hidden_window], lambda batch: encoder(*batch.inputs()))
+        with torch.inference_mode():
+            logits = masked_word(hidden[chosen[0]].to(encoder.embeddings.LayerNorm.weight)).cpu()
+        counts += torch.tensor([*told(logits, ids[chosen]), int(chosen.sum())])
+    first, among_five, total = counts.tolist()
+    return Scores({"accuracy": first / total, "top5_accuracy": among_five / total})
+
+
+def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig) -> None:
     if head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"model `{checkpoint.name}` does {_words(head.problem_type)}, the task is {_words(wanted.problem_type)}"

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import quote
 
 import platformdirs
 import torch
 
 from sqbert_cli import hub
-from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from sqbert_cli.checkpoint import KIND_WORDS, Checkpoint, read_checkpoint, read_config, read_training, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
 
@@ -41,6 +42,33 @@ def find_model(name: str | None = None, *, offline: bool = False) -> Path:
     if match and ".." not in name and "--" not in match["repo_id"]:  # `--` is the slash in the cache's names
         return _from_hub(match["repo_id"], match["revision"], offline or hub.is_offline())
     raise _no_model(name, list(shipped))
+
+
+def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any]:
+    """Return what there is to be known of a model: its shape, parameters, bytes, heads and scores."""
+    folder = find_model(name, offline=offline)
+    checkpoint, training = read_checkpoint(folder, name or DEFAULT_MODEL), read_training(folder)
+    files = [folder / file for file in ("model.safetensors", "pytorch_model.bin")]
+    return {
+        "name": checkpoint.name,
+        "folder": str(folder),
+        "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
+        "bytes": sum(file.stat().st_size for file in files[:1] if file.is_file()) or files[1].stat().st_size,
+        "dtype": read_config(folder).get("dtype", "float32"),
+        "config": checkpoint.config.to_dict(),
+        "heads": [
+            {
+                "name": head.name,
+                "kind": head.kind,
+                "answers": KIND_WORDS[head.kind],
+                "labels": list(head.labels),
+                "max_length": checkpoint.max_length(head),
+            }
+            for head in checkpoint.heads
+        ],
+        "scores": {split: scores["metrics"] for split, scores in training.get("scores", {}).items()},
+        "made_by": {key: training[key] for key in ("command", "task", "model", "teacher") if training.get(key)},
+    }
 
 
 def shipped_models() -> dict[str, Path]:

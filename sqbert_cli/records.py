@@ -14,13 +14,35 @@ def labels_of(gold: Gold | None) -> tuple[str, ...]:
     return gold if isinstance(gold, tuple) else (str(gold),)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A part of a text, `[start, end)` in characters of the original, and what it is called."""
+
+    start: int
+    end: int
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word that a file gives as such: where it lies in the text, and the columns of its line."""
+
+    start: int
+    end: int
+    columns: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One text, or a pair of texts, with all the fields that it came with."""
+    """One text, or a pair of texts, with all the fields that it came with. A context's pair is its question."""
 
     text: str
     pair: str | None = None
     gold: Gold | None = None
+    spans: tuple[Span, ...] | None = None
+    """Gold entities; or gold answers, any of which is right (none: the question has no answer)."""
+    words: tuple[Word, ...] | None = None
+    """Where the file says what the words are; else the tokenizer does."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     """Where it came from, as `reviews.jsonl:12`."""
@@ -55,3 +77,54 @@ class Classification:
     def score(self) -> float:
         """That of the best label; the number of a regression."""
         return self.scores[self.label]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A span that a model found."""
+
+    text: str
+    """`record.text[start:end]`."""
+    start: int
+    end: int
+    score: float
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entities:
+    """The entities of one text, in the order of the text; they do not overlap."""
+
+    record: Record
+    entities: tuple[Found, ...]
+    words: tuple[Word, ...] = ()
+    """The words that were judged; an entity is some of them in a row."""
+    windows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers that one context has for a question, best first; none where it says nothing."""
+
+    record: Record
+    answers: tuple[Found, ...]
+    no_answer: float
+    """How likely it is that the context has no answer, beside the best one: 0 to 1."""
+    windows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What may stand at each mask of a text."""
+
+    record: Record
+    masks: tuple[tuple[Found, ...], ...]
+    """For each mask the best words, whose `start` and `end` are those of the mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A text as a vector of length 1."""
+
+    record: Record
+    vector: tuple[float, ...]

@@ -196,7 +196,7 @@ def test_a_vocabulary_alone_makes_the_same_tokenizer(tiny_model: Path, vocabular
 
 
 def test_a_missing_head_says_what_there_is(tiny_model: Path) -> None:
-    with pytest.raises(SqbertError, match=r"has no span head \(it has: sequence\)"):
+    with pytest.raises(SqbertError, match=r"has no head for answers to questions; it has: `test` \(whole texts\)"):
         read_checkpoint(tiny_model).head("span")
 
 

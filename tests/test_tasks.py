@@ -11,10 +11,10 @@ import torch
 
 from sqbert_cli.commands.options import TaskName
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_loss, targets
-from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, with_gold
+from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, read_split, with_gold
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev
 from sqbert_cli.tasks.metrics import score
 from sqbert_cli.text.fields import Fields
@@ -143,7 +143,7 @@ def test_glue_lines_that_cannot_be_used_are_kept_apart(tmp_path: Path) -> None:
 
 
 def test_the_commands_offer_every_task() -> None:
-    assert set(get_args(TaskName)) == set(TASKS)
+    assert set(get_args(TaskName)) == {*TASKS, "ner", "qa", "nli", "masked"}
 
 
 def test_a_missing_glue_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -157,7 +157,9 @@ def write_own(folder: Path, train: str, dev: str | None = None) -> Dataset:
     if dev is not None:
         (folder / "dev.csv").write_text(dev)
     fields, dev_path = Fields(label="label"), folder / "dev.csv" if dev is not None else None
-    return own_dataset(folder / "train.csv", dev_path, fields, "auto", "single_label_classification", 42)
+    problem: ProblemType = "single_label_classification"
+    train = read_split(folder / "train.csv", fields, problem)
+    return own_dataset(train, read_split(dev_path, fields, problem) if dev_path else None, problem, 42)
 
 
 def test_labels_of_own_data_are_discovered_and_sorted(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.distil import diagonal_blocks, hidden_state_loss, matched_layers, student_of
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, _label_weights, finetune, with_new_head
+from sqbert_cli.training.examples import label_weights
+from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
@@ -136,14 +137,14 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_
     settings = FinetuneSettings(epochs=2, batch_size=8, save_steps=1, eval_steps=100, max_length=32)
     base = read_checkpoint(tiny_model)
     run = open_run(output, torch.device("cpu"), torch.float32, resume=False)
-    events = finetune(with_new_head(base, dataset.head, settings), dataset, settings, run)
+    events = finetune(with_heads(base, [dataset.head], settings), [dataset], settings, run)
     next(events), next(events), next(events)
     ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
     assert ran.status == 1
     assert "holds an interrupted run" in ran.err
     assert "--resume" in ran.err
     other = replace(settings, learning_rate=1e-5)
-    again = finetune(with_new_head(base, dataset.head, other), dataset, other, replace(run, resume=True))
+    again = finetune(with_heads(base, [dataset.head], other), [dataset], other, replace(run, resume=True))
     with pytest.raises(SqbertError, match=r"belongs to another run:\n  learning_rate: was 0.0001, now 1e-05"):
         next(again)
 
@@ -198,7 +199,7 @@ def test_a_teacher_that_reads_less_is_refused(
 
 def test_a_label_that_every_example_has_still_weighs(tiny_model: Path) -> None:
     head = HeadConfig(name="h", kind="sequence", labels=("a", "b"), problem_type="multi_label_classification")
-    weights = _label_weights(torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]), head)
+    weights = label_weights(torch.tensor([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]), head)
     assert weights is not None
     assert weights.tolist() == pytest.approx([1 / 3, 2.0])
 
@@ -231,10 +232,10 @@ def test_each_kind_of_problem_overfits_a_few_examples(
 ) -> None:
     dataset = toy_dataset(problem, labels)
     settings = FinetuneSettings(epochs=60, batch_size=8, learning_rate=3e-3, dropout=0, max_length=32, eval_steps=30)
-    student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
-    events = list(finetune(student, dataset, settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
+    events = list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
     evaluations = [event for event in events if isinstance(event, Evaluation)]
-    assert evaluations[-1].scores.main > 0.99
+    assert evaluations[-1].scores[dataset.head.name].main > 0.99
 
 
 def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp_path: Path) -> None:
@@ -244,9 +245,9 @@ def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp
         settings = FinetuneSettings(
             epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32
         )
-        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32, resume=False)
-        assert sum(isinstance(event, Step) for event in finetune(student, dataset, settings, run)) == 3
+        assert sum(isinstance(event, Step) for event in finetune(student, [dataset], settings, run)) == 3
         networks.append(student.network.state_dict())
     for name, tensor in networks[0].items():
         torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)
@@ -279,9 +280,9 @@ def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_mode
     settings = FinetuneSettings(epochs=2, batch_size=4, max_length=32)
     losses = []
     for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
-        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(number), torch.device("cpu"), torch.float32, resume=False)
-        events = finetune(student, dataset, settings, run, guide)
+        events = finetune(student, [dataset], settings, run, guide)
         losses.append([event.loss for event in events if isinstance(event, Step)])
     assert losses[0] == losses[1]
 
@@ -306,10 +307,10 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
     settings = FinetuneSettings(**values)
 
     def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
-        student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+        student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         teacher = read_checkpoint(trained) if variant == "a teacher" else None
         run = open_run(tmp_path / folder, torch.device("cpu"), dtype, resume=resume)
-        return student, finetune(student, dataset, settings, run, teacher)
+        return student, finetune(student, [dataset], settings, run, teacher)
 
     whole, events = start("whole", resume=False)
     straight = list(events)
@@ -330,10 +331,10 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
 def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:
     dataset = toy_dataset()
     settings = FinetuneSettings(batch_size=4, max_length=32)
-    student = with_new_head(read_checkpoint(tiny_model), dataset.head, settings)
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
     next(student.network.parameters()).data.fill_(float("nan"))
     with pytest.raises(SqbertError, match="step 1: the loss is nan") as caught:
-        list(finetune(student, dataset, settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+        list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
     assert "--learning-rate" in str(caught.value.hint)
 
 

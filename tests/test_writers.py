@@ -18,7 +18,8 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Classification, Record
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import read_records
-from sqbert_cli.text.writers import OutputFormat, make_writer, result_fields
+from sqbert_cli.text.results import classification_fields
+from sqbert_cli.text.writers import OutputFormat, make_writer
 
 # The csv module of Python 3.10 reads no NUL
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -43,33 +44,33 @@ SCORES = {"good": 0.87654321, "fair": 0.1, "bad": 0.02}
 
 
 def test_the_best_label_and_its_score_follow_the_fields() -> None:
-    fields = result_fields(result(("good",), SCORES, text="a", id=7))
+    fields = classification_fields(result(("good",), SCORES, text="a", id=7))
     assert list(fields.items()) == [("text", "a"), ("id", 7), ("label", "good"), ("score", 0.876543)]
 
 
 def test_top_k_adds_the_best_scores() -> None:
-    fields = result_fields(result(("good",), SCORES), 2)
+    fields = classification_fields(result(("good",), SCORES), 2)
     assert list(fields["scores"].items()) == [("good", 0.876543), ("fair", 0.1)]
 
 
 def test_several_labels_have_their_scores() -> None:
     both = result(("good", "fair"), SCORES)
-    assert result_fields(both, multi_label=True) == {
+    assert classification_fields(both, multi_label=True) == {
         "labels": ["good", "fair"],
         "scores": {"good": 0.876543, "fair": 0.1},
     }
-    assert list(result_fields(both, 3, multi_label=True)["scores"]) == ["good", "fair", "bad"]
-    assert result_fields(result((), SCORES), multi_label=True) == {"labels": [], "scores": {}}
+    assert list(classification_fields(both, 3, multi_label=True)["scores"]) == ["good", "fair", "bad"]
+    assert classification_fields(result((), SCORES), multi_label=True) == {"labels": [], "scores": {}}
 
 
 def test_a_regression_has_a_score_alone() -> None:
-    assert result_fields(result((), {"LABEL_0": 2.5}, text="a"), 3) == {"text": "a", "score": 2.5}
+    assert classification_fields(result((), {"LABEL_0": 2.5}, text="a"), 3) == {"text": "a", "score": 2.5}
 
 
 def test_no_field_is_lost_to_a_result_even_when_results_are_classified_again() -> None:
-    once = result_fields(result(("good",), SCORES, label="gold", text="a"))
+    once = classification_fields(result(("good",), SCORES, label="gold", text="a"))
     assert once == {"input_label": "gold", "text": "a", "label": "good", "score": 0.876543}
-    twice = result_fields(result(("bad",), {"bad": 0.75}, **once))
+    twice = classification_fields(result(("bad",), {"bad": 0.75}, **once))
     assert twice == {
         "input_label": "gold",
         "text": "a",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from sqbert_cli.commands import options
 
+LABELS = "Labels of your own"
+
 
 def classify(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none, or `-`: read standard input.")] = None,
+    texts: options.Texts = None,
     pair: Annotated[
         str | None, typer.Option(rich_help_panel=options.INPUT, help="Second text, for a model of pairs.")
     ] = None,
@@ -18,7 +21,31 @@ def classify(
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=LABELS, metavar="A,B,...", help="Labels of your own, which no model was taught."),
+    ] = None,
+    labels_file: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=LABELS, exists=True, dir_okay=False, help="The same from a file, one a line."),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=LABELS,
+            help="What a label stands in; default: `This text is about {}.` (nli), `{}` (embedding).",
+        ),
+    ] = None,
+    method: Annotated[
+        Literal["nli", "embedding"] | None,
+        typer.Option(
+            rich_help_panel=LABELS,
+            help="nli: does the text entail the filled template (a pass for each label)? embedding: are they near one "
+            "another (a pass for each text)? Default: nli where the model has a head for entailment.",
+        ),
+    ] = None,
     model: options.Model = None,
+    head: options.Head = None,
     format: options.Format = "auto",
     top_k: Annotated[
         int | None, typer.Option(rich_help_panel=options.OUTPUT, min=1, help="Give the N best labels as `scores`.")
@@ -45,38 +72,63 @@ def classify(
 
     sqbert classify "I loved every minute of it"
 
+    sqbert classify --labels sport,politics,business "The striker scored twice."
+
     cat reviews.jsonl | sqbert classify > labelled.jsonl
+
+    With --labels no training is needed: each label is asked for as a statement about the text, if the model has a head
+    for entailment, else compared with the text as vectors; --method chooses.
 
     A record keeps all its fields and gains `label` and `score`; a field of the same name is kept as `input_label`.
     Texts longer than the model's window (128 tokens for the shipped model) are read in several windows, whose scores
     are averaged, weighted by their tokens: nothing is cut off. Blank lines are skipped; lines that cannot be used are
     reported on stderr and skipped, and the exit status is then 1.
     """
+    own = _own_labels(labels, labels_file)
+    if own is None and (template or method):
+        raise typer.BadParameter("--template and --method go with --labels")
+    if own is not None and (pair or pair_field or head):
+        raise typer.BadParameter("--labels goes without --pair, --pair-field and --head")
+
     from sqbert_cli.commands.streams import choose_source, show_results
     from sqbert_cli.text.fields import Fields
 
     source = choose_source(texts or [], pair, input, input_format, Fields(text=text_field, pair=pair_field))
 
-    from sqbert_cli.api import classify as classify_records
-    from sqbert_cli.api import load
-    from sqbert_cli.commands.results import classification_view
+    from functools import partial
+
+    from sqbert_cli.api import classify as classify_texts
+    from sqbert_cli.api import classify_any, load
     from sqbert_cli.console import file_meter
     from sqbert_cli.errors import SqbertError
+    from sqbert_cli.views.classification import classification_view
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
-    head = checkpoint.head("sequence")
-    several = multi_label or head.problem_type == "multi_label_classification"
+    if own is None:
+        chosen = checkpoint.head("sequence", head)
+        known, several = chosen.labels, multi_label or chosen.problem_type == "multi_label_classification"
+        ask = partial(classify_texts, checkpoint, head=chosen.name)
+    else:
+        known, several = tuple(own), multi_label
+        ask = partial(classify_any, checkpoint, labels=own, method=method, template=template)
     if threshold is not None and not several:
         raise SqbertError(f"model `{checkpoint.name}` gives one label", hint="with `--threshold` use `--multi-label`")
-    shown = len(head.labels) if all_scores else top_k
-    show = classification_view(format, head, shown, multi_label=several)
+    show = classification_view(format, known, len(known) if all_scores else top_k, multi_label=several)
     with file_meter(source.path) as meter:
-        records = source.records(meter)
-        results = classify_records(
-            checkpoint,
-            records,
+        results = ask(
+            records=source.records(meter),
             multi_label=multi_label,
             threshold=0.5 if threshold is None else threshold,
             live=source.is_live,
         )
         show_results(results, show, on_error, meter)
+
+
+def _own_labels(labels: str | None, file: Path | None) -> list[str] | None:
+    if labels is not None and file is not None:
+        raise typer.BadParameter("--labels and --labels-file exclude one another")
+    if file is None:
+        return options.listed(labels, "--labels")
+    from sqbert_cli.text.files import read_text
+
+    return options.distinct(read_text(file).splitlines(), "--labels-file")

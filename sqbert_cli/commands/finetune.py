@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqbert_cli.commands import options
-from sqbert_cli.model.config import MIN_LENGTH
+from sqbert_cli.commands import options, settings
 
 
 def finetune(
@@ -16,12 +15,12 @@ def finetune(
     task: options.Task = None,
     data: options.Data = None,
     train: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             rich_help_panel=options.INPUT,
             exists=True,
             dir_okay=False,
-            help="Your own labelled examples, instead of --task.",
+            help="Your own examples; several files: once for each.",
         ),
     ] = None,
     dev: Annotated[
@@ -34,78 +33,59 @@ def finetune(
         ),
     ] = None,
     input_format: options.InputFormat = "auto",
-    text_field: options.TextField = "text",
-    pair_field: options.PairField = None,
-    label_field: options.LabelField = "label",
+    text_field: options.TextFieldOf = None,
+    pair_field: options.PairFieldOf = None,
+    label_field: options.LabelFieldOf = None,
     multi_label: Annotated[
         bool, typer.Option("--multi-label", rich_help_panel=options.INPUT, help="A text can have several labels.")
     ] = False,
     regression: Annotated[
         bool, typer.Option("--regression", rich_help_panel=options.INPUT, help="The label is a number.")
     ] = False,
-    model: options.Model = None,
-    epochs: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0.001, max=10_000, help="Times through the examples.")
-    ] = 3.0,
-    batch_size: Annotated[
-        int,
-        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Windows of text in a step, or in a part of it."),
-    ] = 32,
-    accumulation: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Parts of --batch-size in a step.")
-    ] = 1,
-    max_length: Annotated[
-        int,
+    multi: Annotated[
+        list[str] | None,
         typer.Option(
-            rich_help_panel=options.TRAINING,
-            min=MIN_LENGTH,
-            help="Tokens in a window; longer texts are several.",
+            rich_help_panel=options.INPUT,
+            metavar="NAME=TRAIN[,TRAIN...][:DEV]",
+            help="One of several tasks, by its name; another name is a head for labels of your own.",
         ),
-    ] = 128,
-    learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Highest learning rate.")
-    ] = 1e-4,
-    warmup: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Share of the steps spent warming up.")
-    ] = 0.1,
-    weight_decay: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, help="Not on biases and norms.")
-    ] = 0.01,
-    max_grad_norm: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=1e-6, help="Longer gradients are cut to this.")
-    ] = 1.0,
-    dropout: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=0.9, help="Share of activations left out.")
-    ] = 0.1,
-    label_smoothing: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=0.9, help="Doubt in the labels.")
-    ] = 0.0,
-    class_weights: Annotated[
-        bool, typer.Option("--class-weights", rich_help_panel=options.TRAINING, help="Rare labels weigh more.")
-    ] = False,
-    freeze_embeddings: Annotated[
-        bool, typer.Option("--freeze-embeddings", rich_help_panel=options.TRAINING, help="Leave embeddings alone.")
-    ] = False,
-    teacher: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=options.TRAINING, help="A better model of the same labels to learn from."),
     ] = None,
-    teacher_weight: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Its share of the loss.")
-    ] = 0.9,
-    temperature: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0.1, help="Softens its scores.")
-    ] = 2.0,
-    eval_steps: Annotated[
-        int | None, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Default: two evaluations an epoch.")
+    keep_vectors: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.INPUT,
+            exists=True,
+            dir_okay=False,
+            help="Running text on which the sentence vectors of --model are kept (for `embed`).",
+        ),
     ] = None,
-    save_steps: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Steps between two writes of the resume file.")
-    ] = 200,
-    patience: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Stop after N evaluations without a gain."),
+    characters: Annotated[
+        int, typer.Option(rich_help_panel=options.INPUT, min=1, help="How much of running text is read.")
+    ] = 20_000_000,
+    model: options.Model = None,
+    head: Annotated[
+        str | None, typer.Option(rich_help_panel=options.OUTPUT, help="Name of the new head; default: the task's.")
     ] = None,
+    freeze_encoder: settings.FreezeEncoder = False,
+    power: settings.Power = 0.5,
+    epochs: settings.Epochs = 3.0,
+    batch_size: settings.BatchSize = 32,
+    accumulation: settings.Accumulation = 1,
+    max_length: settings.MaxLength = None,
+    learning_rate: settings.LearningRate = 1e-4,
+    warmup: settings.Warmup = 0.1,
+    weight_decay: settings.WeightDecay = 0.01,
+    max_grad_norm: settings.MaxGradNorm = 1.0,
+    dropout: settings.Dropout = 0.1,
+    label_smoothing: settings.LabelSmoothing = 0.0,
+    class_weights: settings.ClassWeights = False,
+    freeze_embeddings: settings.FreezeEmbeddings = False,
+    teacher: settings.Teacher = None,
+    teacher_weight: settings.TeacherWeight = 0.9,
+    temperature: settings.Temperature = 2.0,
+    eval_steps: settings.EvalSteps = None,
+    save_steps: settings.SaveSteps = 200,
+    patience: settings.Patience = None,
     seed: options.Seed = 42,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
@@ -114,47 +94,55 @@ def finetune(
     threads: options.Threads = None,
     offline: options.Offline = False,
 ) -> None:
-    """Teach a model your own labels, or a GLUE task.
+    """Teach a model your own labels, a GLUE task, entities, answers to questions, or several of them.
 
     sqbert finetune --task sst2 --data glue --output my-sst2
 
     sqbert finetune --train train.jsonl --dev dev.jsonl --output my-model
 
+    sqbert finetune --task ner --train train.conll --dev dev.conll --output my-entities
+
+    sqbert finetune --multi sst2=glue --multi ner=train.conll:dev.conll --output my-heads
+
     Starts from the shipped model, or from --model. Labels are discovered; several in one text are a JSON list, or names
     with commas between. The weights that do best on dev are kept. A killed run goes on with --resume, to the same bits.
     """
-    if (task is None) == (train is None):
-        raise typer.BadParameter("give either --task or --train")
-    if task is not None and (dev is not None or multi_label or regression):
-        raise typer.BadParameter("--dev, --multi-label and --regression go with --train, not with --task")
-    if train is not None and data is not None:
-        raise typer.BadParameter("--data goes with --task")
+    _check_usage(task, train, multi, data=data, own=bool(dev or multi_label or regression))
     if multi_label and regression:
         raise typer.BadParameter("--multi-label and --regression exclude one another")
 
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import show_scores, show_training
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
     from sqbert_cli.model.device import choose_device, training_dtype
-    from sqbert_cli.tasks.dataset import check, own_dataset, problem_of, split_hash
-    from sqbert_cli.tasks.glue import glue_dataset
-    from sqbert_cli.text.fields import Fields
-    from sqbert_cli.training.finetune import FinetuneSettings, with_new_head
+    from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of, notes_on, parse_multi
+    from sqbert_cli.tasks.dataset import problem_of, split_hash
+    from sqbert_cli.tasks.running_text import read_text
+    from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
-    if train is not None:
-        fields = Fields(text=text_field, pair=pair_field, label=label_field)
-        dataset = own_dataset(train, dev, fields, input_format, problem_of(multi_label, regression), seed)
-    else:
-        dataset = glue_dataset(str(task), data, offline=offline)
-    for note in check(dataset):
-        show_warning(note)
+    source = Source(
+        train=train or ([data] if data else []),
+        dev=dev,
+        fields=fields_of(task, text_field, pair_field, label_field),
+        format=input_format,
+        problem=problem_of(multi_label, regression),
+        seed=seed,
+        characters=characters,
+        offline=offline,
+    )
+    datasets = parse_multi(multi, source) if multi else [choose_dataset(task, source)]
+    if head is not None:
+        datasets = [replace(datasets[0], head=replace(datasets[0].head, name=head))]
+    for dataset in datasets:
+        for note in notes_on(dataset):
+            show_warning(note)
     base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
-    settings = FinetuneSettings(
+    chosen = FinetuneSettings(
         learning_rate=learning_rate,
         embedding_rate=0.0 if freeze_embeddings else 1.0,
         warmup_fraction=warmup,
@@ -164,10 +152,12 @@ def finetune(
         epochs=epochs,
         batch_size=batch_size,
         accumulation=accumulation,
-        max_length=min(max_length, base.config.max_position_embeddings),
+        max_length=max_length,
         dropout=dropout,
         label_smoothing=label_smoothing,
         class_weights=class_weights,
+        freeze_encoder=freeze_encoder,
+        power=power,
         eval_steps=eval_steps,
         save_steps=save_steps,
         patience=patience,
@@ -176,19 +166,25 @@ def finetune(
     )
     place = choose_device(device)
     run = open_run(output, place, training_dtype(dtype, place), resume=resume)
-    student = with_new_head(base, dataset.head, settings)
+    student = with_heads(base, [dataset.head for dataset in datasets], chosen)
     guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
-    talk.print(f"{len(dataset.train.records):,} examples of {len(dataset.head.labels)} label(s)")
-    finished = show_training(train_model(student, dataset, settings, run, guide), run)
+    kept_text = read_text([keep_vectors], characters) if keep_vectors else None
+    for dataset in datasets:
+        talk.print(f"{dataset.name}: {len(dataset.train.records):,} examples")
+    finished = show_training(train_model(student, datasets, chosen, run, guide, kept_text), run)
     round_weights(student, save_dtype)
-    scores = {split.name: judge(student, split, dataset.metrics, dataset.head) for split in dataset.dev}
+    scores = {
+        split.name: judge(student, split, dataset.metrics, dataset.head)
+        for dataset in datasets
+        for split in dataset.dev
+    }
     training = {
         "command": "finetune",
-        "task": dataset.name,
+        "task": ", ".join(dataset.name for dataset in datasets),
         "model": base.name,
         "teacher": teacher,
-        "settings": asdict(settings),
-        "data": {split.name: split_hash(split) for split in (dataset.train, *dataset.dev)},
+        "settings": asdict(chosen),
+        "data": {split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},
         **asdict(finished),
     }
@@ -196,3 +192,20 @@ def finetune(
     for name, of_split in scores.items():
         show_scores(name, of_split)
     talk.print(f"saved to {output}")
+
+
+def _check_usage(
+    task: str | None, train: list[Path] | None, multi: list[str] | None, *, data: Path | None, own: bool
+) -> None:
+    """Tell in the words of the options what does not go together."""
+    is_glue = task in options.GLUE
+    if multi and (task or train or data or own):
+        raise typer.BadParameter("--multi names its own files, and goes without --task, --train, --dev and --data")
+    if not (multi or task or train):
+        raise typer.BadParameter("give --task, --train or --multi")
+    if is_glue and (train or own):
+        raise typer.BadParameter("--train, --dev, --multi-label and --regression do not go with a GLUE task")
+    if data and not is_glue:
+        raise typer.BadParameter("--data goes with a GLUE task")
+    if task and not is_glue and not train:
+        raise typer.BadParameter(f"--task {task} needs --train")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -14,9 +15,13 @@ from sqbert_cli.text.readers import Format as InputFormatName
 INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
 """Panels of the help."""
 
+EntityFormatName = Literal["auto", "table", "jsonl", "csv", "tsv", "conll", "html"]
+AnswerFormatName = Literal["auto", "table", "jsonl", "csv", "tsv", "squad"]
 FormatName = Literal["auto", "table", "jsonl", "csv", "tsv"]
 OnErrorName = Literal["skip", "fail"]
-TaskName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+TaskName = Literal[GlueName, "ner", "qa", "nli", "masked"]
+GLUE = get_args(GlueName)
 
 Model = Annotated[
     str | None,
@@ -44,7 +49,7 @@ Threads = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=COMPUTING, help="Never touch the network.")]
 
 
-def _is_there(path: Path | None) -> Path | None:
+def is_there(path: Path | None) -> Path | None:
     if path is not None and path != STDIN and not path.exists():
         raise typer.BadParameter(f"file '{path}' does not exist")
     return path
@@ -55,7 +60,7 @@ Input = Annotated[
     typer.Option(
         rich_help_panel=INPUT,
         dir_okay=False,
-        callback=_is_there,
+        callback=is_there,
         help="File to read (also .gz, .xz); -: standard input.",
     ),
 ]
@@ -79,7 +84,40 @@ OnError = Annotated[
     typer.Option(rich_help_panel=INPUT, help="What a line that cannot be used does: skip it, or fail at once."),
 ]
 
-Task = Annotated[TaskName | None, typer.Option(rich_help_panel=INPUT, help="A GLUE task.")]
+Texts = Annotated[list[str] | None, typer.Argument(help="Texts; none, or `-`: read standard input.")]
+Labels = Annotated[
+    str | None, typer.Option(rich_help_panel=OUTPUT, metavar="A,B,...", help="Only entities of these labels.")
+]
+
+Task = Annotated[
+    TaskName | None,
+    typer.Option(
+        rich_help_panel=INPUT,
+        help="A GLUE task; or, with your own files: ner, qa, nli (entailment), masked (words hidden in text).",
+    ),
+]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=COMPUTING, help="Which head, of a model that has several of this kind; default: the first."
+    ),
+]
+TextFieldOf = Annotated[
+    str | None, typer.Option(rich_help_panel=INPUT, help="Field of the text; default: text, of a context: context.")
+]
+PairFieldOf = Annotated[
+    str | None, typer.Option(rich_help_panel=INPUT, help="Field of the second text; of a question: question.")
+]
+LabelFieldOf = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=INPUT, help="Field of what is to be told; default: label, entities or answers."),
+]
+Stride = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=COMPUTING, min=0, help="Tokens that neighbouring windows share; default: a quarter of a window."
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -100,3 +138,18 @@ SaveDtype = Annotated[
     Literal["float32", "float16"],
     typer.Option(rich_help_panel=OUTPUT, help="Precision of the weights on disk; float16 halves the file."),
 ]
+
+
+def listed(value: str | None, option: str) -> list[str] | None:
+    """Split a value at its commas."""
+    return None if value is None else distinct(value.split(","), option)
+
+
+def distinct(values: Iterable[str], option: str) -> list[str]:
+    """Return the names that are not empty; none at all is a mistake, and so is one that comes twice."""
+    names = [value.strip() for value in values if value.strip()]
+    if not names:
+        raise typer.BadParameter(f"{option} names nothing")
+    if len(set(names)) < len(names):
+        raise typer.BadParameter(f"{option} names something twice")
+    return names

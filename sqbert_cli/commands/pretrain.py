@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqbert_cli.commands import options
+from sqbert_cli.commands import options, settings
 from sqbert_cli.model.config import MIN_LENGTH
 
 
@@ -20,6 +20,10 @@ def pretrain(
         str, typer.Option(rich_help_panel=options.INPUT, help="Dense BERT to learn from: a folder or a hub id.")
     ],
     output: options.Output,
+    model: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=options.INPUT, help="Student to go on with; default: a new one."),
+    ] = None,
     layers: Annotated[
         int | None,
         typer.Option(rich_help_panel=options.TRAINING, min=1, help="Layers of the student; default: the teacher's."),
@@ -27,18 +31,12 @@ def pretrain(
     tokens: Annotated[
         int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Tokens to learn from.")
     ] = 10_000_000,
-    batch_size: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Windows of text in a step.")
-    ] = 32,
+    batch_size: settings.BatchSize = 32,
     max_length: Annotated[
         int, typer.Option(rich_help_panel=options.TRAINING, min=MIN_LENGTH, help="Tokens in a window, at most.")
     ] = 128,
-    learning_rate: Annotated[
-        float, typer.Option(rich_help_panel=options.TRAINING, min=0, max=1, help="Highest learning rate.")
-    ] = 3e-3,
-    save_steps: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Steps between two writes of the resume file.")
-    ] = 500,
+    learning_rate: settings.LearningRate = 3e-3,
+    save_steps: settings.SaveSteps = 500,
     seed: options.Seed = 42,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
@@ -51,9 +49,12 @@ def pretrain(
 
     sqbert pretrain wikipedia.txt.xz --teacher sentence-transformers/all-MiniLM-L6-v2 --output student
 
-    The student starts from the diagonal blocks of the teacher's layers and learns the teacher's hidden states. Then
+    A new student starts from the diagonal blocks of the teacher's layers, and learns the teacher's hidden states. Then
     teach it a task: `sqbert finetune --task sst2 --model student`.
     """
+    if model is not None and layers is not None:
+        raise typer.BadParameter("--layers goes with a new student, not with --model")
+
     from dataclasses import asdict
 
     from sqbert_cli.api import load
@@ -65,7 +66,7 @@ def pretrain(
     from sqbert_cli.training.pretrain import PretrainSettings, pretrain
     from sqbert_cli.training.run import finish_run, open_run
 
-    settings = PretrainSettings(
+    chosen = PretrainSettings(
         learning_rate=learning_rate,
         batch_size=batch_size,
         max_length=max_length,
@@ -76,15 +77,16 @@ def pretrain(
     place = choose_device(device)
     source = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline)
     run = open_run(output, place, training_dtype(dtype, place), resume=resume)
-    student = student_of(source, layers)
+    student = load(model, device="cpu", dtype="float32", offline=offline) if model else student_of(source, layers)
     windows = corpus_windows(text, source.tokenizer, tokens, max_length)
     talk.print(f"{len(windows):,} windows from {len(text)} file(s)")
-    finished = show_training(pretrain(source, student, windows, settings, run), run)
+    finished = show_training(pretrain(source, student, windows, chosen, run), run)
     training = {
         "command": "pretrain",
         "teacher": teacher,
+        "model": model,
         "text": [path.name for path in text],
-        "settings": asdict(settings),
+        "settings": asdict(chosen),
         **asdict(finished),
     }
     finish_run(run, student, save_dtype, training)

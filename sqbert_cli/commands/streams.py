@@ -15,8 +15,8 @@ from sqbert_cli.commands.options import OnErrorName
 from sqbert_cli.console import Meter, show_error, show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
-from sqbert_cli.text.files import STDIN
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
+from sqbert_cli.text.files import STDIN, name_of, read_text
 from sqbert_cli.text.readers import Format, read_records
 
 Result = TypeVar("Result")
@@ -26,10 +26,14 @@ Result = TypeVar("Result")
 class Source:
     """Where the records come from."""
 
-    texts: tuple[Record, ...] = ()
+    typed: tuple[Record, ...] = ()
     path: Path | None = None
     format: Format = "auto"
     fields: Fields = DEFAULT_FIELDS
+
+    @property
+    def name(self) -> str:
+        return "sqbert" if self.path is None else name_of(self.path)
 
     @property
     def is_live(self) -> bool:
@@ -37,7 +41,7 @@ class Source:
         return self.path is not None and not self.path.is_file()
 
     def records(self, meter: Meter) -> Iterable[Record | BadRecord]:
-        return self.texts if self.path is None else read_records(self.path, self.format, self.fields, meter.read)
+        return self.typed if self.path is None else read_records(self.path, self.format, self.fields, meter.read)
 
 
 def choose_source(texts: list[str], pair: str | None, path: Path | None, format: Format, fields: Fields) -> Source:
@@ -49,19 +53,46 @@ def choose_source(texts: list[str], pair: str | None, path: Path | None, format:
             raise typer.BadParameter("--pair goes with a single text")
         if format != "auto" or fields != DEFAULT_FIELDS:
             raise typer.BadParameter("--input-format, --text-field and --pair-field go with files and standard input")
-        return Source(tuple(_typed(text, pair) for text in texts))
+        return Source(typed=tuple(_typed(text, pair) for text in texts))
     if pair is not None:
         raise typer.BadParameter("--pair goes with a text; in files name the field with --pair-field")
-    if path is None and not texts and (sys.stdin is None or sys.stdin.isatty()):
-        raise typer.BadParameter("no text: type one, name a file with --input, or pipe text in")
+    if path is None and not texts:
+        _expect_pipe("no text: type one, name a file with --input, or pipe text in")
     return Source(path=path or STDIN, format=format, fields=fields)
 
 
+def choose_questions(
+    questions: list[str], context: Path | None, path: Path | None, format: Format, fields: QuestionFields
+) -> Source:
+    """Take the questions that were typed, about a context in a file or on standard input; else records of both."""
+    if not questions:
+        if context is not None:
+            raise typer.BadParameter("--context goes with a question")
+        if path is None:
+            _expect_pipe("no question: type one and name a --context, name a file with --input, or pipe JSONL in")
+        # Plain lines are no questions: what comes in a pipe is JSONL, or says otherwise.
+        is_piped = path in (None, STDIN) and format == "auto"
+        return Source(path=path or STDIN, format="jsonl" if is_piped else format, fields=fields)
+    if path is not None:
+        raise typer.BadParameter("give questions or --input, not both")
+    if format != "auto" or fields != QuestionFields():
+        raise typer.BadParameter("--input-format, --question-field and --context-field go without typed questions")
+    if context is None:
+        _expect_pipe("no context: name a file with --context, or pipe text in")
+    text, asked = read_text(context or STDIN), [_decoded(question, "question") for question in questions]
+    return Source(typed=tuple(Record(text, question, fields={"question": question}) for question in asked))
+
+
+def _expect_pipe(otherwise: str) -> None:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise typer.BadParameter(otherwise)
+
+
 def show_results(
-    results: Iterator[Result | BadRecord], show: Callable[[Result], None], on_error: OnErrorName, meter: Meter
+    results: Iterable[Result | BadRecord], show: Callable[[Result], None], on_error: OnErrorName, meter: Meter
 ) -> None:
     """Show every result; report every bad line, and end with status 1 if there was one."""
-    bad = 0
+    mishaps = Mishaps(on_error)
     for result in results:
         try:
             if isinstance(result, BadRecord):
@@ -69,13 +100,37 @@ def show_results(
             show(result)
             meter.count()
         except SqbertError as error:
-            if on_error == "fail":
-                raise
-            show_error(error)
-            bad += 1
-    if bad:
-        show_error(SqbertError(f"{bad:,} {'line was' if bad == 1 else 'lines were'} skipped"))
-        raise typer.Exit(1)
+            mishaps.report(error)
+    mishaps.end()
+
+
+@dataclass
+class Mishaps:
+    """Lines that could not be used: each is told at once, and that there were some at the end."""
+
+    on_error: OnErrorName
+    count: int = 0
+
+    def sort_out(self, results: Iterable[Result | BadRecord], meter: Meter) -> Iterator[Result]:
+        """Yield every result, for what makes one whole of them."""
+        for result in results:
+            if isinstance(result, BadRecord):
+                self.report(SqbertError(f"{result.source}: {result.reason}"))
+            else:
+                meter.count()
+                yield result
+
+    def report(self, error: SqbertError) -> None:
+        if self.on_error == "fail":
+            raise error
+        show_error(error)
+        self.count += 1
+
+    def end(self) -> None:
+        if self.count:
+            lines = "line was" if self.count == 1 else "lines were"
+            show_error(SqbertError(f"{self.count:,} {lines} skipped"))
+            raise typer.Exit(1)
 
 
 def _typed(text: str, pair: str | None) -> Record:
@@ -85,12 +140,12 @@ def _typed(text: str, pair: str | None) -> Record:
     return Record(text, pair, fields={"text": text} if pair is None else {"text": text, "pair": pair})
 
 
-def _decoded(argument: str) -> str:
+def _decoded(argument: str, what: str = "text") -> str:
     """What was typed is UTF-8, whatever the locale made of it."""
     try:
         text = os.fsencode(argument).decode()
     except UnicodeDecodeError as error:
-        raise SqbertError(f"the text is not UTF-8: {error.reason}") from error
+        raise SqbertError(f"the {what} is not UTF-8: {error.reason}") from error
     if not text.strip():
-        raise SqbertError("the text is empty", hint='try `sqbert classify "I loved every minute of it"`')
+        raise SqbertError(f"the {what} is empty", hint='try `sqbert classify "I loved every minute of it"`')
     return text

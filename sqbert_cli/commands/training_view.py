@@ -82,7 +82,7 @@ def _step_note(step: Step) -> str:
 def _evaluation_line(event: Evaluation | HeldOut) -> str:
     if isinstance(event, HeldOut):
         return f"step {event.step}  held-out loss {event.loss:.4f}"
-    metrics = "  ".join(f"{name} {value * 100:.2f}" for name, value in event.scores.metrics.items())
+    metrics = "  ".join(f"{name} {value * 100:.2f}" for name, value in event.metrics.items())
     return f"step {event.step}  dev {metrics}{'  (best so far)' if event.is_best else ''}"
 
 

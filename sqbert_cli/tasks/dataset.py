@@ -97,19 +97,23 @@ def problem_of(multi_label: bool, regression: bool) -> ProblemType:
     return "multi_label_classification" if multi_label else "single_label_classification"
 
 
-def own_dataset(
-    train_path: Path, dev_path: Path | None, fields: Fields, format: Format, problem: ProblemType, seed: int
-) -> Dataset:
-    """Read one's own files and discover the labels (sorted); without a dev file a tenth of the examples is held out."""
-    train = read_split(train_path, fields, problem, format)
-    if dev_path is None:
-        train, dev = hold_out(train, seed)
-    else:
-        dev = read_split(dev_path, fields, problem, format)
-    names = sorted({label for record in train.records for label in labels_of(record.gold)})
+def own_dataset(train: Split, dev: Split | None, problem: ProblemType, seed: int) -> Dataset:
+    """Discover the labels of one's own examples (sorted); without a dev split a tenth is held out."""
+    name = Path(train.name).name
+    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    names = sorted({label for record in known.records for label in labels_of(record.gold)})
     labels = ("score",) if problem == "regression" else tuple(names)
     head = HeadConfig(name=HEAD_NAME, kind="sequence", labels=labels, problem_type=problem)
-    return Dataset(name=train_path.name, head=head, metrics=OWN_METRICS[problem], train=train, dev=(dev,))
+    return Dataset(name=name, head=head, metrics=OWN_METRICS[problem], train=known, dev=(held_out,))
+
+
+def joined(splits: Sequence[Split]) -> Split:
+    """Make one of several files."""
+    return Split(
+        name=", ".join(split.name for split in splits),
+        records=tuple(record for split in splits for record in split.records),
+        bad=tuple(bad for split in splits for bad in split.bad),
+    )
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
@@ -136,9 +140,10 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
 
 def check(dataset: Dataset) -> list[str]:
     """Return what the user should know of the data; raise `SqbertError` where there is nothing to learn."""
-    _check_labels(dataset)
+    if dataset.head.kind == "sequence":
+        _check_labels(dataset)
     notes = [bad_lines(split) for split in (dataset.train, *dataset.dev) if split.bad]
-    if dataset.head.problem_type != "regression":
+    if dataset.head.kind == "sequence" and dataset.head.problem_type != "regression":
         counts = Counter(label for record in dataset.train.records for label in labels_of(record.gold))
         rare = [f"`{label}` ({counts[label]})" for label in dataset.head.labels if counts[label] < FEW_EXAMPLES]
         if rare:
@@ -171,7 +176,7 @@ def split_hash(split: Split) -> str:
     """SHA-256 of a split's texts and labels."""
     digest = sha256()
     for record in split.records:
-        digest.update(repr((record.text, record.pair, record.gold)).encode("utf-8", "backslashreplace"))
+        digest.update(repr((record.text, record.pair, record.gold, record.spans)).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sqbert_cli.records import BadRecord, Gold, Record
 
@@ -14,9 +14,21 @@ from sqbert_cli.records import BadRecord, Gold, Record
 class Fields:
     """Names of the fields, or columns, that are wanted."""
 
+    OPTIONS: ClassVar[Mapping[str, str]] = {"text": "--text-field", "pair": "--pair-field", "label": "--label-field"}
+
     text: str = "text"
     pair: str | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionFields(Fields):
+    """Those of a question and of the context in which its answer is looked for."""
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {"text": "--context-field", "pair": "--question-field"}
+
+    text: str = "context"
+    pair: str | None = "question"
 
 
 DEFAULT_FIELDS = Fields()
@@ -32,7 +44,7 @@ def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | Ba
         gold = None if fields.label is None else _gold(fields.label, row[fields.label])
     except (ValueError, OverflowError) as error:
         return BadRecord(source, str(error))
-    return Record(text, pair, gold, row, source)
+    return Record(text, pair, gold, fields=row, source=source)
 
 
 def _string(name: str, value: Any) -> str:
@@ -75,7 +87,7 @@ def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
     """Say which field is not there, and what to do about it."""
     for role, name in vars(fields).items():
         if name is not None and name not in found:
-            return f"no field `{name}`; found: {listed(found)}", f"name the right one with `--{role}-field`"
+            return f"no field `{name}`; found: {listed(found)}", f"name the right one with `{fields.OPTIONS[role]}`"
     return None
 
 

@@ -34,6 +34,17 @@ def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Ite
         yield line.removeprefix(BOM_UTF8) if index == 0 else line
 
 
+def read_text(path: Path) -> str:
+    """Read a whole file as it is, line ends too; raise `SqbertError` if it is empty or not UTF-8."""
+    try:
+        text = b"".join(read_lines(path)).decode()
+    except UnicodeDecodeError as error:
+        raise SqbertError(f"`{name_of(path)}` is not UTF-8: {error.reason} at byte {error.start}") from error
+    if not text.strip():
+        raise SqbertError(f"`{name_of(path)}` is empty")
+    return text
+
+
 def _read(path: Path) -> Iterator[tuple[bytes, int]]:
     # A generator of its own: errors of its callers cannot come up in here and be told as errors of the file.
     try:

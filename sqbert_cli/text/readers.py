@@ -1,8 +1,9 @@
-"""Files to records: plain lines, JSONL, CSV and TSV, one record at a time."""
+"""Files to records, one at a time: plain lines, JSONL, CSV, TSV, CoNLL's columns; SQuAD's JSON as a whole."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.conll import conll_records
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, listed, make_record
 from sqbert_cli.text.files import COMPRESSED, STDIN, name_of, read_lines
+from sqbert_cli.text.squad import squad_records
 from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
 
-Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv"]
+Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv", "conll", "squad"]
 
-ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+ENDINGS: dict[str, Format] = {
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".conll": "conll",
+}  # fmt: skip
+SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
 
 
 def read_records(
@@ -31,8 +37,16 @@ def read_records(
     """
     name = name_of(path)
     lines: Lines = enumerate((line.decode("utf-8", "surrogateescape") for line in read_lines(path, on_bytes)), 1)
-    if format == "auto":
-        format, lines = _guess_format(path, lines)
+    if format == "auto" and path == STDIN:
+        format, lines = _guess_of_stream(lines)
+    elif format == "auto":
+        format = guess_format(path)
+    if format == "squad":
+        yield from squad_records(path)
+        return
+    if format == "conll":
+        yield from conll_records(lines, name)
+        return
     if format == "text":
         rows, fields = _line_rows(lines, _plain_text), _plain_fields(fields, name)
     elif format == "jsonl":
@@ -44,14 +58,25 @@ def read_records(
         yield BadRecord(source, row) if isinstance(row, str) else make_record(row, fields, source)
 
 
-def _guess_format(path: Path, lines: Lines) -> tuple[Format, Lines]:
-    """Go by the file's name; on standard input by the first line, which is put back."""
-    if path != STDIN:
-        name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-        return ENDINGS.get(name.suffix.lower(), "text"), lines
+def guess_format(path: Path) -> Format:
+    """Go by a file's ending."""
+    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    if name.suffix.lower() == ".json" and _begins_as_squad(path):
+        return "squad"
+    return ENDINGS.get(name.suffix.lower(), "text")
+
+
+def _guess_of_stream(lines: Lines) -> tuple[Format, Lines]:
+    """Go by the first line, which is put back."""
     first = list(islice(_filled(lines), 1))
     is_json = any(isinstance(_json_object(line), dict) for _, line in first)
     return "jsonl" if is_json else "text", chain(first, lines)
+
+
+def _begins_as_squad(path: Path) -> bool:
+    """Tell a SQuAD file from JSONL: a line that is no object of its own, or one of `version` and `data`."""
+    first = next((line for line in read_lines(path) if line.strip()), b"")
+    return SQUAD_START.match(first.decode("utf-8", "surrogateescape")) is not None
 
 
 def _filled(lines: Lines) -> Lines:

@@ -14,6 +14,8 @@ from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from sqbert_cli.errors import SqbertError
 
+MASK = "[MASK]"
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -50,6 +52,14 @@ class Tokenizer:
         normalizer = json.loads(self.pieces.to_str()).get("normalizer") or {}
         return bool(normalizer.get("lowercase", False))
 
+    @property
+    def mask_id(self) -> int:
+        """Raises `SqbertError` where the vocabulary has no `[MASK]`."""
+        mask_id = self.pieces.token_to_id(MASK)
+        if mask_id is None:
+            raise SqbertError(f"the vocabulary of the model has no `{MASK}`")
+        return mask_id
+
     @cached_property
     def vocab_size(self) -> int:
         """One more than the largest id."""
@@ -66,13 +76,13 @@ class Tokenizer:
         window stays whole beside each part of the other; where neither does, parts at the same place meet.
         """
         if pair_ids is None:
-            return [self._window(part, None) for part in split(ids, parts_for(len(ids), max_length - 2))]
+            return [self.window(part, None) for part in split(ids, parts_for(len(ids), max_length - 2))]
         room = max_length - 3
         count, pair_count = parts_for_pair(len(ids), len(pair_ids), room)
         sides = zip(cycle(split(ids, count)), cycle(split(pair_ids, pair_count)), strict=False)
-        return [self._window(*both) for both in islice(sides, max(count, pair_count))]
+        return [self.window(*both) for both in islice(sides, max(count, pair_count))]
 
-    def _window(self, ids: list[int], pair_ids: list[int] | None) -> Window:
+    def window(self, ids: list[int], pair_ids: list[int] | None) -> Window:
         first = [self.cls_id, *ids, self.sep_id]
         second = [] if pair_ids is None else [*pair_ids, self.sep_id]
         return Window(first + second, [0] * len(first) + [1] * len(second))

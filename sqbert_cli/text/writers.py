@@ -1,4 +1,4 @@
-"""Results to JSONL, CSV and TSV: UTF-8 whatever the locale, each result written out at once."""
+"""Fields to JSONL, CSV and TSV: UTF-8 whatever the locale, each result written out at once."""
 
 from __future__ import annotations
 
@@ -8,42 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.records import Classification
 
 OutputFormat: TypeAlias = Literal["jsonl", "csv", "tsv"]
 ToLines: TypeAlias = Callable[[Mapping[str, Any]], str]
 
-SCORE_DIGITS = 6
 CSV_SPECIAL = re.compile(r'[",\r\n]')
 TSV_ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
-def result_fields(result: Classification, top_k: int | None = None, *, multi_label: bool = False) -> dict[str, Any]:
-    """Give the record's own fields and, after them, what the model says.
-
-    That is `label` and `score`; of a multi-label model `labels` and their `scores`; of a regression `score`.
-    With `top_k`, `scores` are those of so many labels, the best ones. What a field held that had one of these
-    names before goes on as `input_<name>`.
-    """
-    scores = {label: round(score, SCORE_DIGITS) for label, score in result.scores.items()}
-    added: dict[str, Any]
-    if multi_label:
-        added = {"labels": list(result.labels), "scores": {label: scores[label] for label in result.labels}}
-    elif result.labels:
-        added = {"label": result.label, "score": scores[result.label]}
-    else:
-        added, top_k = {"score": scores[result.label]}, None
-    if top_k is not None:
-        added["scores"] = dict(list(scores.items())[:top_k])
-    fields = result.record.fields
-    kept = {_free_name(name, fields) if name in added else name: value for name, value in fields.items()}
-    return kept | added
-
-
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
-    while name in taken:
-        name = f"input_{name}"
-    return name
 
 
 def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[str, Any]], None]:

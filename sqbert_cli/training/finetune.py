@@ -1,10 +1,9 @@
-"""A head on an encoder, learnt from labelled examples, and from a teacher's scores where there is one."""
+"""Heads on an encoder, learnt from labelled examples, and from a teacher's scores where there is one."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -12,7 +11,6 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
@@ -20,17 +18,17 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.heads import Pooler, SequenceHead
 from sqbert_cli.model.network import Network, initialise
-from sqbert_cli.predict import encode, sequence_logits
-from sqbert_cli.records import Gold
-from sqbert_cli.tasks import classification
-from sqbert_cli.tasks.dataset import Dataset, split_hash
+from sqbert_cli.predict.texts import sequence_logits
+from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.examples import make_lesson, vector_lesson
+from sqbert_cli.training.lessons import Lesson, TextLesson, micro_batches
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
+from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run, read_tensors, windows_hash, write_tensors
-from sqbert_cli.training.sampler import Sampler
 
 TEACHER_WINDOWS = 2_048
+TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +41,8 @@ class FinetuneSettings(OptimiserSettings):
     """Windows in a step; with accumulation, in a part of a step."""
     accumulation: int = 1
     """Parts of a step, each of `batch_size`."""
-    max_length: int = 128
-    """Tokens in a window, at most; a longer text is learnt window by window."""
+    max_length: int | None = None
+    """Tokens in a window, at most; a longer text is learnt window by window. Default: 128, with a question 256."""
     dropout: float = 0.1
     label_smoothing: float = 0.0
     class_weights: bool = False
@@ -55,10 +53,18 @@ class FinetuneSettings(OptimiserSettings):
     """Steps between two writes of the resume file (it is written after each evaluation too)."""
     patience: int | None = None
     """Stop after so many evaluations without a better score."""
+    freeze_encoder: bool = False
+    """Teach the heads only."""
+    power: float = 0.5
+    """Of several tasks, each is seen in proportion to its windows to this power: 1 all alike, 0 all as often."""
     temperature: float = 2.0
     """Softens the teacher's scores and the student's."""
     teacher_weight: float = 0.9
     """Share of the teacher's scores in the loss; the rest are the labels."""
+
+    def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
+        length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
+        return min(length, base.config.max_position_embeddings)
 
 
 @dataclass(frozen=True)
@@ -74,56 +80,88 @@ class Evaluation:
     """Scores on dev; the weights are kept if they are the best so far."""
 
     step: int
-    scores: Scores
+    scores: Mapping[str, Scores]
+    """By the names of the heads."""
     is_best: bool
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All of them; of several heads with their names before."""
+        return {
+            name if len(self.scores) == 1 else f"{head} {name}": value
+            for head, scores in self.scores.items()
+            for name, value in scores.metrics.items()
+        }
 
-def with_new_head(base: Checkpoint, head: HeadConfig, settings: FinetuneSettings) -> Checkpoint:
-    """Return the encoder of `base` with one new head; a pooler that was pretrained goes on."""
-    config = replace(
-        base.config,
-        hidden_dropout_prob=settings.dropout,
-        attention_probs_dropout_prob=settings.dropout,
-    )
-    head = replace(head, max_length=settings.max_length)
-    network = Network(config, (head,))
+
+def with_heads(base: Checkpoint, heads: Sequence[HeadConfig], settings: FinetuneSettings) -> Checkpoint:
+    """Return the encoder of `base` with heads to be taught; a pooler that was pretrained goes on.
+
+    A head that `base` has already, by the same name and for the same labels, goes on from where it is. With a frozen
+    encoder the others of `base` stay too; else they would be left behind by what the encoder learns.
+    """
+    config = replace(base.config, hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
+    taught = tuple(replace(head, max_length=settings.length_for(head, base)) for head in heads)
+    names = {head.name for head in taught}
+    kept = tuple(head for head in base.heads if settings.freeze_encoder and head.name not in names | {"pooler"})
+    network = Network(config, (*kept, *taught))
     network.transformer.load_state_dict(base.network.transformer.state_dict())
     initialise(network.heads, config.initializer_range, torch.Generator().manual_seed(settings.seed))
     pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)
-    new = network.heads[head.name]
-    if pooler is not None and isinstance(new, SequenceHead):
-        new.pooler.load_state_dict(pooler.state_dict())
-    return Checkpoint(head.name, network, (head,), base.tokenizer)
+    had = {(head.name, head.kind, head.labels) for head in base.heads}
+    for head in (*kept, *taught):
+        new = network.heads[head.name]
+        if (head.name, head.kind, head.labels) in had:
+            new.load_state_dict(base.network.heads[head.name].state_dict())
+        elif pooler is not None and isinstance(new, SequenceHead):
+            new.pooler.load_state_dict(pooler.state_dict())
+    return Checkpoint(heads[0].name, network, (*kept, *taught), base.tokenizer)
 
 
 def finetune(
     student: Checkpoint,
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     settings: FinetuneSettings,
     run: Run,
     teacher: Checkpoint | None = None,
+    keep_vectors: Split | None = None,
 ) -> Iterator[Step | TeacherScores | Evaluation | Finished]:
-    """Teach the student's head its task; in the end it holds the weights that were the best on dev."""
-    examples = _examples(student, dataset)
+    """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
+
+    Of several tasks each step is of one, drawn in proportion to its windows to a power. `keep_vectors` is running text
+    on which the encoder's sentence vectors stay as they are.
+    """
+    lessons = [
+        make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
+        for dataset in datasets
+    ]
+    if keep_vectors is not None:
+        lessons.append(vector_lesson(student, keep_vectors.records, run.device))
     told = {
-        "examples": windows_hash(examples.windows, examples.golds),
-        "dev examples": split_hash(dataset.dev[0]),
+        "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
+        "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
         "starting weights": weights_hash(student),
         "teacher's weights": None if teacher is None else weights_hash(teacher),
     }
-    soft = None if teacher is None else (yield from _teacher_logits(teacher, student, examples, run, told))
-    sampler = Sampler(examples.lengths, settings.batch_size * settings.accumulation, settings.seed)
+    if teacher is not None:
+        lessons[0] = yield from _with_teacher(lessons[0], teacher, student, settings, run, told)
+    batch = settings.batch_size * settings.accumulation
+    plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     student.network.to(run.device)
-    trainer = make_trainer(student.network, settings, max(1, round(sampler.steps_per_epoch * settings.epochs)))
+    trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings))
     identity = run.identity(settings, told)
     run.start(trainer, identity)
-    parts = Parts(student, examples, settings, run, soft)
-    eval_steps = settings.eval_steps or -(-sampler.steps_per_epoch // 2)
-    for step in optimise(trainer, lambda index: parts.losses(sampler.batch(index))):
+    eval_steps = settings.eval_steps or -(-plan.steps_per_epoch // 2)
+
+    def losses(step: int) -> Iterator[MicroBatch]:
+        lesson, rows = plan.batch(step)
+        return micro_batches(lessons[lesson], student, rows, settings.batch_size, run)
+
+    for step in optimise(trainer, losses):
         yield step
         evaluated = step.index % eval_steps == 0 or step.index == step.steps
         if evaluated:
-            yield _evaluate(trainer, student, dataset, run)
+            yield _evaluate(trainer, student, datasets, run)
             if settings.patience and trainer.progress.stale >= settings.patience:
                 break
         if evaluated or step.index % settings.save_steps == 0:
@@ -132,90 +170,50 @@ def finetune(
     yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Windows to learn from, each with the label of its text."""
-
-    windows: tuple[Window, ...]
-    golds: tuple[Gold, ...]
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        return tuple(len(window.input_ids) for window in self.windows)
+def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: FinetuneSettings) -> tuple[str, ...]:
+    """Prefixes of the parameters that stay as they are."""
+    if not settings.freeze_encoder:
+        return ()
+    taught = {dataset.head.name for dataset in datasets}
+    return ("transformer.", *(f"heads.{head.name}." for head in student.heads if head.name not in taught))
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The parts of a step and their losses."""
-
-    student: Checkpoint
-    examples: Examples
-    settings: FinetuneSettings
-    run: Run
-    soft: Tensor | None
-    """The teacher's logits. *Shape:* (N, L)."""
-
-    @cached_property
-    def targets(self) -> Tensor:
-        return classification.targets(self.examples.golds, self.student.heads[0])
-
-    @cached_property
-    def label_weights(self) -> Tensor | None:
-        return _label_weights(self.targets, self.student.heads[0]) if self.settings.class_weights else None
-
-    def losses(self, rows: Sequence[int]) -> Iterator[MicroBatch]:
-        """Yield each part with its share of the step's loss."""
-        network, head = self.student.network.train(), self.student.heads[0]
-        for first in range(0, len(rows), self.settings.batch_size):
-            some = rows[first : first + self.settings.batch_size]
-            windows = [self.examples.windows[row] for row in some]
-            batch = collate(windows, self.student.config.pad_token_id, self.run.device)
-            with self.run.autocast():
-                logits = network(head.name, *batch.inputs()).cpu()
-            yield MicroBatch(self._loss(logits, list(some)) * (len(some) / len(rows)), batch.tokens)
-
-    def _loss(self, logits: Tensor, rows: list[int]) -> Tensor:
-        settings, problem = self.settings, self.student.heads[0].problem_type
-        hard = classification.loss(logits, self.targets[rows], problem, settings.label_smoothing, self.label_weights)
-        if self.soft is None:
-            return hard
-        soft = classification.soft_loss(logits, self.soft[rows], problem, settings.temperature)
-        return settings.teacher_weight * soft + (1 - settings.teacher_weight) * hard
-
-
-def _examples(student: Checkpoint, dataset: Dataset) -> Examples:
-    windows = encode(student, dataset.train.records, student.max_length(student.heads[0]))
-    pairs = [
-        (window, record.gold)
-        for record, some in zip(dataset.train.records, windows, strict=True)
-        for window in some
-        if record.gold is not None
-    ]
-    return Examples(tuple(window for window, _ in pairs), tuple(gold for _, gold in pairs))
+def _with_teacher(
+    lesson: Lesson,
+    teacher: Checkpoint,
+    student: Checkpoint,
+    settings: FinetuneSettings,
+    run: Run,
+    told: Mapping[str, Any],
+) -> Generator[TeacherScores, None, Lesson]:
+    if not isinstance(lesson, TextLesson):
+        raise SqbertError("a teacher is asked about whole texts only", hint="leave out `--teacher`")
+    _check_teacher(teacher, student, lesson.config)
+    soft = yield from _teacher_logits(teacher, lesson, run, told)
+    return replace(lesson, soft=soft, temperature=settings.temperature, teacher_weight=settings.teacher_weight)
 
 
 def _teacher_logits(
-    teacher: Checkpoint, student: Checkpoint, examples: Examples, run: Run, told: Mapping[str, Any]
+    teacher: Checkpoint, lesson: TextLesson, run: Run, told: Mapping[str, Any]
 ) -> Generator[TeacherScores, None, Tensor]:
     """Ask the teacher once; a resumed run reads what was answered. *Shape of the result:* (N, L)."""
-    _check_teacher(teacher, student)
     file = run.folder / "teacher.pt"
     if run.resume and file.is_file():
         saved = read_tensors(file)
         if saved["told"] == told:
             return cast("Tensor", saved["logits"])
     teacher.network.to(run.device).eval()
-    head, rows, count = teacher.head("sequence"), [], len(examples.windows)
+    head, rows, count = teacher.head("sequence"), [], len(lesson.windows)
     for first in range(0, count, TEACHER_WINDOWS):
-        rows.append(sequence_logits(teacher, head.name, examples.windows[first : first + TEACHER_WINDOWS]))
+        rows.append(sequence_logits(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS]))
         yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
-    logits = torch.cat(rows)[:, [head.labels.index(label) for label in student.heads[0].labels]]
+    logits = torch.cat(rows)[:, [head.labels.index(label) for label in lesson.config.labels]]
     write_tensors(file, {"told": dict(told), "logits": logits})
     return logits
 
 
-def _check_teacher(teacher: Checkpoint, student: Checkpoint) -> None:
-    head, wanted = teacher.head("sequence"), student.heads[0]
+def _check_teacher(teacher: Checkpoint, student: Checkpoint, wanted: HeadConfig) -> None:
+    head = teacher.head("sequence")
     if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
@@ -230,27 +228,16 @@ def _check_teacher(teacher: Checkpoint, student: Checkpoint) -> None:
         )
 
 
-def _evaluate(trainer: Trainer, student: Checkpoint, dataset: Dataset, run: Run) -> Evaluation:
-    scores = judge(student, dataset.dev[0], dataset.metrics, dataset.head)
-    progress = trainer.progress
-    progress.history.append({"step": progress.step, **scores.metrics})
-    is_best = progress.best_score is None or scores.main > progress.best_score
+def _evaluate(trainer: Trainer, student: Checkpoint, datasets: Sequence[Dataset], run: Run) -> Evaluation:
+    """Of several tasks, the mean of their main metrics decides which weights are the best."""
+    scores = {dataset.head.name: judge(student, dataset.dev[0], dataset.metrics, dataset.head) for dataset in datasets}
+    evaluation = Evaluation(trainer.progress.step, scores, False)
+    progress, mean = trainer.progress, sum(of_head.main for of_head in scores.values()) / len(scores)
+    progress.history.append({"step": progress.step, **evaluation.metrics})
+    is_best = progress.best_score is None or mean > progress.best_score
     progress.stale = 0 if is_best else progress.stale + 1
     if is_best:
-        progress.best_score = scores.main
+        progress.best_score = mean
         with whole_file(run.best_file) as file:
             file.write(to_safetensors({name: t.contiguous() for name, t in student.network.state_dict().items()}))
-    return Evaluation(progress.step, scores, is_best)
-
-
-def _label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:
-    """Rare labels weigh more. *Shapes:* as `classification.targets` -> (L,)."""
-    match head.problem_type:
-        case "regression":
-            return None
-        case "multi_label_classification":
-            positive = targets.sum(0).clamp(min=1)
-            return (len(targets) - positive).clamp(min=1) / positive
-        case "single_label_classification":
-            counts = targets.bincount(minlength=len(head.labels)).clamp(min=1)
-            return len(targets) / (len(head.labels) * counts)
+    return replace(evaluation, is_best=is_best)

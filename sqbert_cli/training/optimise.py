@@ -96,8 +96,10 @@ class Trainer:
         return self.settings.learning_rate * min(1.0, rising, falling)
 
 
-def make_trainer(network: nn.Module, settings: OptimiserSettings, steps: int) -> Trainer:
-    optimiser = torch.optim.AdamW(_parameter_groups(network, settings), lr=settings.learning_rate, fused=True)
+def make_trainer(network: nn.Module, settings: OptimiserSettings, steps: int, frozen: tuple[str, ...] = ()) -> Trainer:
+    """`frozen` are prefixes of the names of parameters that stay as they are."""
+    groups = _parameter_groups(network, settings, frozen)
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     return Trainer(network, settings, steps, optimiser, Progress())
 
 
@@ -127,11 +129,11 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
         yield Step(step + 1, trainer.steps, loss, rate, tokens, seconds)
 
 
-def _parameter_groups(network: nn.Module, settings: OptimiserSettings) -> list[dict[str, Any]]:
+def _parameter_groups(network: nn.Module, settings: OptimiserSettings, frozen: tuple[str, ...]) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         is_embedding = ".embeddings." in f".{name}"
-        scale = settings.embedding_rate if is_embedding else 1.0
+        scale = 0.0 if name.startswith(frozen) else settings.embedding_rate if is_embedding else 1.0
         parameter.requires_grad_(scale > 0)
         decays = not name.endswith("bias") and "layernorm" not in name.lower()
         if scale > 0:

@@ -1,19 +1,16 @@
-"""What people and programs see of results."""
+"""Labels and scores for a person: a line for a text."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 
 from rich.text import Text
 
-from sqbert_cli.commands.options import FormatName
 from sqbert_cli.console import data, is_table, printable
-from sqbert_cli.errors import SqbertError
-from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Classification
-from sqbert_cli.text.writers import make_writer, result_fields
+from sqbert_cli.text.results import classification_fields
+from sqbert_cli.views.lines import line_view
 
 BAR_WIDTH = 10
 NO_LABEL = "-"
@@ -21,20 +18,12 @@ NO_LABEL = "-"
 
 
 def classification_view(
-    format: FormatName, head: HeadConfig, shown: int | None, *, multi_label: bool
+    format: str, labels: tuple[str, ...], shown: int | None, *, multi_label: bool
 ) -> Callable[[Classification], None]:
-    """Return what shows one result: a line for a person, or a record of JSONL, CSV or TSV for a program."""
+    """Return what shows one result. `shown` is how many scores are wanted."""
     if is_table(format):
-        return partial(show_classification, shown=shown, width=max(map(len, head.labels)))
-    write = make_writer(format if format in ("csv", "tsv") else "jsonl", sys.stdout.buffer)
-
-    def show(result: Classification) -> None:
-        try:
-            write(result_fields(result, shown, multi_label=multi_label))
-        except SqbertError as error:
-            raise SqbertError(f"{result.record.source}: {error.message}", error.hint) from error
-
-    return show
+        return partial(show_classification, shown=shown, width=max(map(len, labels)))
+    return line_view(format, partial(classification_fields, top_k=shown, multi_label=multi_label))
 
 
 def show_classification(result: Classification, shown: int | None, width: int) -> None:
@@ -47,12 +36,12 @@ def show_classification(result: Classification, shown: int | None, width: int) -
     for label, score in rows or [(NO_LABEL, 0.0)]:
         style = "bold" if is_number or label in result.labels else "dim"
         line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)
-        line.append("" if is_number else f"{_bar(score)}  ", "cyan")
+        line.append("" if is_number else f"{bar(score)}  ", "cyan")
         line.append(text)
         data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         text = ""
 
 
-def _bar(score: float) -> str:
+def bar(score: float) -> str:
     filled = round(score * BAR_WIDTH)
     return "━" * filled + " " * (BAR_WIDTH - filled)

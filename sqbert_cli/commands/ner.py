@@ -1,0 +1,98 @@
+"""`sqbert ner`: the names in texts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from sqbert_cli.commands import options
+
+
+def ner(
+    texts: options.Texts = None,
+    input: options.Input = None,
+    input_format: options.InputFormat = "auto",
+    text_field: options.TextField = "text",
+    model: options.Model = None,
+    head: options.Head = None,
+    format: Annotated[
+        options.EntityFormatName,
+        typer.Option(
+            rich_help_panel=options.OUTPUT,
+            help="auto: highlighted for a terminal, JSONL for a pipe or a file; html: a page to look at.",
+        ),
+    ] = "auto",
+    labels: options.Labels = None,
+    threshold: Annotated[
+        float, typer.Option(rich_help_panel=options.OUTPUT, min=0, max=1, help="Only entities that score so much.")
+    ] = 0.0,
+    strategy: Annotated[
+        Literal["first", "average", "max"],
+        typer.Option(
+            rich_help_panel=options.OUTPUT,
+            help="How the pieces of a word agree: its first decides, their mean, or the surest.",
+        ),
+    ] = "first",
+    stride: options.Stride = None,
+    on_error: options.OnError = "skip",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    threads: options.Threads = None,
+    offline: options.Offline = False,
+) -> None:
+    """Find the names in a text: people, places, organisations, and others.
+
+    sqbert ner "Angela Merkel met Tim Cook in Berlin."
+
+    cat articles.jsonl | sqbert ner > entities.jsonl
+
+    sqbert ner --input letters.txt --format html > letters.html
+
+    A record keeps all its fields and gains `entities`: `text`, `label`, `start`, `end` (in characters of the text) and
+    `score`. A long text is read in windows that overlap; each word is judged where most of the text is around it, and
+    nothing is cut off. CoNLL's columns (`--input-format conll`) keep their words; `--format conll` adds a column.
+    """
+    wanted = options.listed(labels, "--labels")
+
+    from sqbert_cli.commands.streams import Mishaps, choose_source, show_results
+    from sqbert_cli.text.fields import Fields
+
+    source = choose_source(texts or [], None, input, input_format, Fields(text=text_field))
+
+    from sqbert_cli.api import find_entities, load
+    from sqbert_cli.console import file_meter, is_table, write_out
+    from sqbert_cli.text.conll import conll_lines
+    from sqbert_cli.text.results import entities_fields
+    from sqbert_cli.views.entities import Highlighter
+    from sqbert_cli.views.lines import line_view
+
+    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    with file_meter(source.path) as meter:
+        results = find_entities(
+            checkpoint,
+            source.records(meter),
+            head=head,
+            strategy=strategy,
+            threshold=threshold,
+            labels=wanted,
+            stride=stride,
+            live=source.is_live,
+        )
+        if format == "html":
+            from sqbert_cli.views.page import page
+
+            mishaps = Mishaps(on_error)
+            for part in page(mishaps.sort_out(results, meter), source.name):
+                write_out(part)
+            mishaps.end()
+        elif format == "conll":
+            show_results(results, lambda result: write_out(conll_lines(result)), on_error, meter)
+        elif is_table(format):
+            highlighter = Highlighter()
+            try:
+                show_results(results, highlighter.show, on_error, meter)
+            finally:
+                highlighter.legend()
+        else:
+            show_results(results, line_view(format, entities_fields), on_error, meter)

@@ -1,0 +1,114 @@
+"""`sqbert qa`: answers from a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sqbert_cli.commands import options
+
+
+def qa(
+    questions: Annotated[list[str] | None, typer.Argument(help="Questions about --context.")] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(rich_help_panel=options.INPUT, help="A question, instead of an argument.")
+    ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.INPUT,
+            dir_okay=False,
+            callback=options.is_there,
+            help="File with the text that has the answers (also .gz, .xz); -, the default: standard input.",
+        ),
+    ] = None,
+    input: options.Input = None,
+    input_format: options.InputFormat = "auto",
+    question_field: Annotated[
+        str, typer.Option(rich_help_panel=options.INPUT, help="Field or column of the question.")
+    ] = "question",
+    context_field: Annotated[
+        str, typer.Option(rich_help_panel=options.INPUT, help="Field or column of the context.")
+    ] = "context",
+    model: options.Model = None,
+    head: options.Head = None,
+    format: Annotated[
+        options.AnswerFormatName,
+        typer.Option(
+            rich_help_panel=options.OUTPUT,
+            help="auto: sentences for a terminal, JSONL for a pipe or a file; squad: the official prediction file.",
+        ),
+    ] = "auto",
+    top_k: Annotated[
+        int, typer.Option(rich_help_panel=options.OUTPUT, min=1, max=20, help="Give the N best answers as `answers`.")
+    ] = 1,
+    no_answer_threshold: Annotated[
+        float,
+        typer.Option(
+            rich_help_panel=options.OUTPUT,
+            min=0,
+            max=1,
+            help="Give none where that is likelier than this; 1: always answer.",
+        ),
+    ] = 0.5,
+    max_answer_words: Annotated[
+        int, typer.Option(rich_help_panel=options.OUTPUT, min=1, help="Longer answers are not looked for.")
+    ] = 30,
+    stride: options.Stride = None,
+    on_error: options.OnError = "skip",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    threads: options.Threads = None,
+    offline: options.Offline = False,
+) -> None:
+    """Answer a question from a text of any length, in the words of the text.
+
+    sqbert qa "Who wrote it?" --context book.txt
+
+    cat questions.jsonl | sqbert qa > answers.jsonl
+
+    sqbert qa --input dev-v2.0.json --format squad > predictions.json
+
+    A record has `question` and `context`, keeps all its fields and gains `answer` with `start`, `end` (in characters of
+    the context) and `score`: a probability within the window that has it. `no_answer` is how likely there is none
+    beside the best; above --no-answer-threshold `answer` is null. SQuAD's files (v1.1, v2.0) are read as they are.
+    """
+    from sqbert_cli.commands.streams import Mishaps, choose_questions, show_results
+    from sqbert_cli.text.fields import QuestionFields
+
+    fields = QuestionFields(text=context_field, pair=question_field)
+    source = choose_questions([*(questions or []), *(question or [])], context, input, input_format, fields)
+
+    import json
+    from functools import partial
+
+    from sqbert_cli.api import find_answers, load
+    from sqbert_cli.console import file_meter, is_table, write_out
+    from sqbert_cli.text.results import answers_fields
+    from sqbert_cli.text.squad import prediction_file
+    from sqbert_cli.views.answers import show_answers
+    from sqbert_cli.views.lines import line_view
+
+    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    with file_meter(source.path) as meter:
+        results = find_answers(
+            checkpoint,
+            source.records(meter),
+            head=head,
+            top_k=top_k,
+            no_answer_threshold=no_answer_threshold,
+            max_answer_words=max_answer_words,
+            stride=stride,
+            live=source.is_live,
+        )
+        if format == "squad":
+            mishaps = Mishaps(on_error)
+            predictions = prediction_file(mishaps.sort_out(results, meter))
+            write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
+            mishaps.end()
+        elif is_table(format):
+            show_results(results, show_answers, on_error, meter)
+        else:
+            show_results(results, line_view(format, partial(answers_fields, top_k=top_k)), on_error, meter)

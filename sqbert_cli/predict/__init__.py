@@ -1,0 +1,1 @@
+"""Records in, results out: generators in order of arrival, in constant memory."""

@@ -1,0 +1,116 @@
+"""Labels that no model was taught: by entailment, or by likeness to their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig, ProblemType
+from sqbert_cli.predict.stream import Records, in_order
+from sqbert_cli.predict.texts import encode, sequence_logits
+from sqbert_cli.predict.vectors import text_vectors
+from sqbert_cli.records import BadRecord, Classification, Record
+from sqbert_cli.tasks.classification import combine, decode
+
+Method: TypeAlias = Literal["nli", "embedding"]
+TEMPLATES: dict[Method, str] = {"nli": "This text is about {}.", "embedding": "{}"}
+SHARPNESS = 20.0
+"""Factor before the softmax over cosines, which lie close together (as when such encoders are taught)."""
+
+
+def classify_any(
+    checkpoint: Checkpoint,
+    records: Records,
+    labels: Sequence[str],
+    *,
+    method: Method | None = None,
+    template: str | None = None,
+    multi_label: bool = False,
+    threshold: float = 0.5,
+    live: bool = False,
+) -> Iterator[Classification | BadRecord]:
+    """Classify texts with labels of one's own, in order.
+
+    `nli` asks, once for each label, whether the text entails the template filled with it: scores are a softmax over the
+    labels' entailment, or with `multi_label` each one's entailment against contradiction (as transformers' zero-shot
+    pipeline). `embedding` compares the vector of the text with those of the filled templates: a softmax over cosines,
+    or with `multi_label` the cosines themselves.
+    """
+    method = method or default_method(checkpoint)
+    filled = _filled(template or TEMPLATES[method], labels)
+    problem: ProblemType = "multi_label_classification" if multi_label else "single_label_classification"
+    head = HeadConfig(name="labels", kind="sequence", labels=tuple(labels), problem_type=problem)
+    if method == "nli":
+        nli = nli_head(checkpoint, required=True)
+
+        def scores(some: Sequence[Record]) -> Tensor:
+            return _entailed(checkpoint, nli, some, filled, multi_label)
+    else:
+        of_labels = text_vectors(checkpoint, [Record(text) for text in filled])
+
+        def scores(some: Sequence[Record]) -> Tensor:
+            cosines = text_vectors(checkpoint, some) @ of_labels.T
+            return cosines.clamp(min=0) if multi_label else (cosines * SHARPNESS).softmax(-1)
+
+    def answer(some: Sequence[Record]) -> Iterator[Classification]:
+        for record, row in zip(some, scores(some).tolist() if some else (), strict=True):
+            yield decode(record, row, head, threshold, 1)
+
+    return in_order(records, answer, live)
+
+
+def default_method(checkpoint: Checkpoint) -> Method:
+    return "nli" if _nli_heads(checkpoint) else "embedding"
+
+
+def nli_head(checkpoint: Checkpoint, *, required: bool = False) -> HeadConfig:
+    """Return the head that tells entailment; raise `SqbertError` where no head's labels do."""
+    if heads := _nli_heads(checkpoint):
+        return heads[0]
+    raise SqbertError(
+        f"model `{checkpoint.name}` has no head with labels for entailment and contradiction",
+        hint="use `--method embedding`, or name the labels as `id2label` in its `config.json`",
+    )
+
+
+def _nli_heads(checkpoint: Checkpoint) -> list[HeadConfig]:
+    return [head for head in checkpoint.heads if head.kind == "sequence" and None not in _places(head)]
+
+
+def _places(head: HeadConfig) -> tuple[int | None, int | None]:
+    """Which of a head's labels is entailment, and which contradiction: by their names, never by their order."""
+    found = (
+        [place for place, label in enumerate(head.labels) if label.lower().startswith(word)]
+        for word in ("entail", "contra")
+    )
+    entailment, contradiction = (places[0] if len(places) == 1 else None for places in found)
+    return entailment, contradiction
+
+
+def _filled(template: str, labels: Sequence[str]) -> list[str]:
+    if template.count("{}") != 1:
+        raise SqbertError(f"the template `{template}` does not hold `{{}}` once", hint="as in `This text is about {}.`")
+    return [template.replace("{}", label) for label in labels]
+
+
+def _entailed(
+    checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], hypotheses: list[str], multi_label: bool
+) -> Tensor:
+    """*Shapes:* N records -> (N, labels)."""
+    pairs = [replace(record, pair=hypothesis) for record in records for hypothesis in hypotheses]
+    windows = encode(checkpoint, pairs, checkpoint.max_length(head))
+    logits = sequence_logits(checkpoint, head.name, [window for some in windows for window in some])
+    parts = logits.split([len(some) for some in windows])
+    whole = torch.stack(
+        [combine(part, [len(w.input_ids) for w in some]) for part, some in zip(parts, windows, strict=True)]
+    ).unflatten(0, (len(records), len(hypotheses)))  # (N, labels, 3)
+    entailment, contradiction = _places(head)
+    if multi_label:
+        return whole[..., [contradiction, entailment]].softmax(-1)[..., 1]
+    return whole[..., entailment].softmax(-1)

@@ -1,0 +1,106 @@
+"""Entities in texts of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.predict.rows import grouped, head_rows
+from sqbert_cli.predict.stream import Records, in_order
+from sqbert_cli.records import BadRecord, Entities, Record, Word
+from sqbert_cli.tasks.entities import Strategy, decode, judge_words, word_of_pieces
+from sqbert_cli.text.pieces import Pieces, read_pieces, word_bounds
+from sqbert_cli.text.tags import OUTSIDE, split_tag
+from sqbert_cli.text.windows import Stretch, stretches
+
+
+def find_entities(
+    checkpoint: Checkpoint,
+    records: Records,
+    *,
+    head: str | None = None,
+    strategy: Strategy = "first",
+    threshold: float = 0.0,
+    labels: Sequence[str] | None = None,
+    stride: int | None = None,
+    live: bool = False,
+) -> Iterator[Entities | BadRecord]:
+    """Find entities with the model's token head, in order; what could not be read passes through.
+
+    A long text is read in windows that share `stride` tokens (default: a quarter of a window); each token is judged by
+    the window that has most of the text around it. `labels` keeps only entities of these, `threshold` those that score
+    at least so much.
+    """
+    chosen = checkpoint.head("token", head)
+    if unknown := sorted(set(labels or ()) - set(entity_labels(chosen))):
+        raise SqbertError(
+            f"model `{checkpoint.name}` has no entities called {', '.join(f'`{label}`' for label in unknown)}",
+            hint=f"it has: {', '.join(entity_labels(chosen))}",
+        )
+
+    def answer(some: Sequence[Record]) -> Iterator[Entities]:
+        for record, parts, probabilities in _judged(checkpoint, chosen, some, stride):
+            result = _entities(record, parts, probabilities, chosen, strategy)
+            kept = (e for e in result.entities if e.score >= threshold and (labels is None or e.label in labels))
+            yield Entities(record, tuple(kept), result.words, result.windows)
+
+    return in_order(records, answer, live)
+
+
+def entity_labels(head: HeadConfig) -> tuple[str, ...]:
+    """Names of entities, without the prefixes of tags."""
+    return tuple(dict.fromkeys(split_tag(tag)[1] for tag in head.labels if tag != OUTSIDE))
+
+
+def token_stretches(checkpoint: Checkpoint, head: HeadConfig, record: Record, stride: int | None) -> Iterator[Stretch]:
+    """Windows onto one text."""
+    tokenizer, room = checkpoint.tokenizer, checkpoint.max_length(head) - 2
+    frame = partial(tokenizer.window, pair_ids=None)
+    return stretches(read_pieces(tokenizer, record.text), frame, 1, room, window_stride(stride, room))
+
+
+def window_stride(stride: int | None, room: int) -> int:
+    """What neighbouring windows share; raise `SqbertError` where nothing new would be left."""
+    if stride is not None and stride >= room:
+        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use a smaller one")
+    return room // 4 if stride is None else stride
+
+
+def _judged(
+    checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], stride: int | None
+) -> Iterator[tuple[Record, list[Pieces], Tensor]]:
+    """Yield each record with the pieces of its windows that they own, and their probabilities (P, L)."""
+    if not records:
+        return
+    windows = ((n, s) for n, record in enumerate(records) for s in token_stretches(checkpoint, head, record, stride))
+    judged = grouped(windows, lambda item: item[1].window, partial(head_rows, checkpoint, head.name))
+    for number, some in groupby(judged, lambda item: item[0][0]):
+        parts, rows = [], []
+        for (_, stretch), row in some:
+            owned = slice(stretch.owned.start, stretch.owned.stop)
+            parts.append(stretch.pieces[owned])
+            rows.append(row[stretch.first :][owned].softmax(-1))
+        yield records[number], parts, torch.cat(rows)
+
+
+def _entities(
+    record: Record, parts: list[Pieces], probabilities: Tensor, head: HeadConfig, strategy: Strategy
+) -> Entities:
+    words = record.words
+    if words is None:
+        words = tuple(Word(*bounds) for bounds in word_bounds(parts, record.text))
+        word_of = [word for part in parts for word in part.words]
+        first = word_of[0] if word_of else 0
+        word_of = [word - first for word in word_of]
+    else:
+        word_of = word_of_pieces([offsets for part in parts for offsets in part.offsets], words)
+    labels, scores = judge_words(probabilities, word_of, len(words), strategy)
+    outside = [OUTSIDE if score == 0 else head.labels[label] for label, score in zip(labels, scores, strict=True)]
+    return Entities(record, decode(record.text, words, outside, scores), words, len(parts))

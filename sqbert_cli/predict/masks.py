@@ -1,0 +1,76 @@
+"""Words for the masks of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.predict.entities import token_stretches
+from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.stream import Records, in_order
+from sqbert_cli.records import BadRecord, Filled, Found, Record
+from sqbert_cli.text.tokenizer import MASK
+
+
+def fill_masks(
+    checkpoint: Checkpoint,
+    records: Records,
+    *,
+    head: str | None = None,
+    top_k: int = 5,
+    targets: Sequence[str] | None = None,
+    live: bool = False,
+) -> Iterator[Filled | BadRecord]:
+    """Give each `[MASK]` of a text its likeliest words, or how likely `targets` are; in order.
+
+    Each mask is filled by itself, the others left as they are. A score is a share of the whole vocabulary.
+    """
+    chosen = checkpoint.head("masked_word", head)
+    mask_id = checkpoint.tokenizer.mask_id
+    wanted = None if targets is None else torch.tensor([_target(checkpoint, word) for word in targets])
+    encoder, masked_word = checkpoint.network.transformer, checkpoint.network.heads[chosen.name]
+
+    def answer(some: Sequence[Record]) -> Iterator[Filled | BadRecord]:
+        for record in some:
+            masks: list[tuple[Found, ...]] = []
+            for stretch in token_stretches(checkpoint, chosen, record, None):
+                places = [n for n in stretch.owned if stretch.pieces.ids[n] == mask_id]
+                if places:
+                    (hidden,) = rows(checkpoint, [stretch.window], lambda batch: encoder(*batch.inputs()))
+                    at_masks = hidden[[stretch.first + n for n in places]].to(encoder.embeddings.LayerNorm.weight)
+                    with torch.inference_mode():
+                        chances = masked_word(at_masks).float().softmax(-1).cpu()
+                    offsets = [stretch.pieces.offsets[n] for n in places]
+                    masks += [_best(checkpoint, *pair, wanted, top_k) for pair in zip(chances, offsets, strict=True)]
+            yield Filled(record, tuple(masks)) if masks else BadRecord(record.source or "the text", _no_mask(record))
+
+    return in_order(records, answer, live)
+
+
+def _target(checkpoint: Checkpoint, word: str) -> int:
+    (ids,) = checkpoint.tokenizer.encode([word])
+    if len(ids) != 1 or checkpoint.tokenizer.pieces.id_to_token(ids[0]) == "[UNK]":
+        raise SqbertError(
+            f"`{word}` is not one word of the vocabulary of model `{checkpoint.name}`",
+            hint="a mask stands for one word piece; leave this target out",
+        )
+    return ids[0]
+
+
+def _best(
+    checkpoint: Checkpoint, chances: Tensor, offsets: tuple[int, int], wanted: Tensor | None, top_k: int
+) -> tuple[Found, ...]:
+    """*Shape:* (V,)."""
+    ids = torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size)) if wanted is None else wanted
+    best = chances[ids].topk(min(top_k, len(ids)))
+    words = (checkpoint.tokenizer.pieces.id_to_token(int(ids[place])) for place in best.indices)
+    return tuple(Found(str(word), *offsets, score) for word, score in zip(words, best.values.tolist(), strict=True))
+
+
+def _no_mask(record: Record) -> str:
+    other = next((word for word in ("[mask]", "<mask>", "[Mask]", "___") if word in record.text), None)
+    return f"no `{MASK}` in the text" + (f"; write it instead of `{other}`" if other else "")

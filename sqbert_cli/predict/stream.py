@@ -1,0 +1,28 @@
+"""What every kind of prediction does with a stream of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.chunks import chunks, live_chunks
+
+Records: TypeAlias = Iterable[Record | BadRecord | str]
+Result = TypeVar("Result")
+
+
+def in_order(
+    records: Records, answer: Callable[[Sequence[Record]], Iterator[Result]], live: bool
+) -> Iterator[Result | BadRecord]:
+    """Yield the answer to each record, in order; what could not be read passes through.
+
+    `answer` gives one result for each record of a chunk. `live` gives results for what has arrived without waiting.
+    """
+    if isinstance(records, str):
+        raise TypeError("records is one string; put it into a list")
+    stream = (Record(item, fields={"text": item}) if isinstance(item, str) else item for item in records)
+    for chunk in (live_chunks if live else chunks)(stream):
+        answers = answer([record for record in chunk if isinstance(record, Record)])
+        for record in chunk:
+            yield next(answers) if isinstance(record, Record) else record

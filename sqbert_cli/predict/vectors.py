@@ -1,0 +1,45 @@
+"""Texts as vectors: the mean of their tokens', of length 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.encoder import Encoder
+from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.stream import Records, in_order
+from sqbert_cli.predict.texts import encode
+from sqbert_cli.records import BadRecord, Embedded, Record
+
+MAX_LENGTH = 256
+"""Tokens of a window, at most: what sentence encoders are commonly taught on."""
+
+
+def embed(checkpoint: Checkpoint, records: Records, *, live: bool = False) -> Iterator[Embedded | BadRecord]:
+    """Give each text its vector, in order; the cosine of two is their product."""
+
+    def answer(some: Sequence[Record]) -> Iterator[Embedded]:
+        for record, vector in zip(some, text_vectors(checkpoint, some) if some else (), strict=True):
+            yield Embedded(record, tuple(vector.tolist()))
+
+    return in_order(records, answer, live)
+
+
+def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
+    """Mean over tokens, of a long text over its windows by their tokens. *Shapes:* N records -> (N, C)."""
+    windows = encode(checkpoint, records, min(MAX_LENGTH, checkpoint.config.max_position_embeddings))
+    flat = [window for some in windows for window in some]
+    sums = rows(checkpoint, flat, lambda batch: mean_pooled(checkpoint.network.transformer, batch))
+    weighted = torch.stack(sums) * torch.tensor([[float(len(window.input_ids))] for window in flat])
+    return functional.normalize(torch.stack([part.sum(0) for part in weighted.split([len(s) for s in windows])]))
+
+
+def mean_pooled(encoder: Encoder, batch: Batch) -> Tensor:
+    """Mean of a row's vectors, without padding. *Shapes:* (B, T) -> (B, C)."""
+    mask = batch.attention_mask[..., None].to(encoder.embeddings.LayerNorm.weight.dtype)
+    return (encoder(*batch.inputs()) * mask).sum(1) / mask.sum(1)

@@ -1,0 +1,155 @@
+"""From the name of a task and its files to its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig, HeadKind, ProblemType
+from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined, own_dataset, read_split
+from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
+from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
+from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
+from sqbert_cli.tasks.nli import nli_dataset, read_nli
+from sqbert_cli.tasks.running_text import masked_dataset, read_text
+from sqbert_cli.tasks.spans import (
+    ANSWER_FIELDS,
+    ENTITY_FIELDS,
+    entity_dataset,
+    entity_notes,
+    question_dataset,
+    question_notes,
+    read_entities,
+    read_questions,
+)
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
+from sqbert_cli.text.readers import Format
+
+FILE_TASKS = ("ner", "qa", "nli", "masked")
+KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
+"""What the tasks need that do not judge whole texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The files of one task, and how they are read."""
+
+    train: Sequence[Path] = ()
+    dev: Path | None = None
+    fields: Fields = DEFAULT_FIELDS
+    format: Format = "auto"
+    problem: ProblemType = "single_label_classification"
+    seed: int = 42
+    characters: int = 20_000_000
+    """Of running text."""
+    offline: bool = False
+
+
+def fields_of(task: str | None, text: str | None = None, pair: str | None = None, label: str | None = None) -> Fields:
+    """Fill in the names of fields that a task commonly has."""
+    if task == "qa":
+        return QuestionFields(text=text or "context", pair=pair or "question", label=label or ANSWER_FIELDS.label)
+    return Fields(text=text or "text", pair=pair, label=label or (ENTITY_FIELDS.label if task == "ner" else "label"))
+
+
+def parse_multi(items: Sequence[str], source: Source) -> list[Dataset]:
+    """Read tasks written as `NAME=TRAIN[,TRAIN...][:DEV]`; another name is that of a head for one's own labels."""
+    datasets: list[Dataset] = []
+    for item in items:
+        name, equals, paths = item.partition("=")
+        if not (name and equals and paths):
+            raise SqbertError(f"`{item}` is not a task", hint="expected `ner=train.conll:dev.conll`, or `sst2=glue`")
+        train, _, dev = paths.partition(":")
+        files = [Path(path) for path in (*train.split(","), dev) if path]
+        if absent := [path for path in files if not path.exists()]:
+            raise SqbertError(f"`{item}`: `{absent[0]}` does not exist")
+        own = replace(
+            source,
+            train=[Path(path) for path in train.split(",")],
+            dev=Path(dev) if dev else None,
+            fields=fields_of(name),
+        )
+        dataset = choose_dataset(name, own)
+        datasets.append(replace(dataset, name=name, head=replace(dataset.head, name=name)))
+    if len({dataset.name for dataset in datasets}) < len(datasets):
+        raise SqbertError(
+            "two tasks have the same name", hint="join their files with a comma: `ner=one.conll,two.conll`"
+        )
+    return datasets
+
+
+def choose_dataset(task: str | None, source: Source) -> Dataset:
+    """Read the data of a task: GLUE's (from a folder, else the hub), one of `FILE_TASKS`, or labels of one's own."""
+    if task in TASKS:
+        return glue_dataset(task, source.train[0] if source.train else None, offline=source.offline)
+    if not source.train:
+        raise SqbertError(f"the task `{task}` needs files to learn from", hint="name them with `--train`")
+    if task == "masked":
+        return masked_dataset(read_text(source.train, source.characters), source.seed)
+    train = joined([read_examples(task, path, source) for path in source.train])
+    dev = None if source.dev is None else read_examples(task, source.dev, source)
+    if task == "ner":
+        return entity_dataset(train, dev, source.seed)
+    if task == "qa":
+        return question_dataset(train, dev, source.seed)
+    if task == "nli":
+        return nli_dataset(train, dev, source.seed)
+    return own_dataset(train, dev, source.problem, source.seed)
+
+
+def read_examples(task: str | None, path: Path, source: Source) -> Split:
+    """Read the examples of one file."""
+    match task:
+        case "ner":
+            return read_entities(path, source.format, source.fields)
+        case "qa":
+            return read_questions(path, source.format, source.fields)
+        case "nli":
+            return read_nli(path, source.format)
+        case "masked":
+            return read_text([path], source.characters)
+        case _:
+            return read_split(path, source.fields, source.problem, source.format)
+
+
+def notes_on(dataset: Dataset) -> list[str]:
+    """Return what the user should know of the data before it is learnt from; raise where there is nothing to learn."""
+    splits = (dataset.train, *dataset.dev)
+    match dataset.head.kind:
+        case "token":
+            about = [note for split in splits for note in entity_notes(split)]
+        case "span":
+            about = [note for split in splits for note in question_notes(split)]
+        case _:
+            about = []
+    return check(dataset) + about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """Examples that a head is judged by."""
+
+    head: HeadConfig
+    metrics: tuple[Metric, ...]
+    splits: tuple[Split, ...]
+
+
+def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
+    """Read the examples that the head `own` is to be judged by: of a task, or with labels as the head has them."""
+    if task in TASKS:
+        folder = source.train[0] if source.train else None
+        test = Test(
+            head=glue_head(task),
+            metrics=TASKS[task].metrics,
+            splits=glue_dev(task, folder, offline=source.offline),
+        )
+    else:
+        split = read_examples(task, source.train[0], replace(source, problem=own.problem_type))
+        head = replace(own, labels=NLI_LABELS) if task == "nli" else own
+        test = Test(head=head, metrics=OWN_METRICS[own.problem_type], splits=(split,))
+    if test.head.kind == "sequence" and test.head.problem_type != "regression":
+        for split in test.splits:
+            check_known(split, test.head.labels)
+    return test

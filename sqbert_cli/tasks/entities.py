@@ -1,0 +1,86 @@
+"""Entities: a tag for each word, learnt on its first piece. Letters: P pieces of a text, U its words, L tags."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sqbert_cli.records import Found, Span, Word
+from sqbert_cli.text.conll import word_spans
+from sqbert_cli.text.pieces import Pieces
+from sqbert_cli.text.tags import OUTSIDE, span_tags, tag_spans
+
+Strategy: TypeAlias = Literal["first", "average", "max"]
+NOT_LEARNT = -100
+
+
+def tags_of(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return a head's labels for the names of entities: O, then B- and I- of each."""
+    return (OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in "BI"))
+
+
+def piece_targets(pieces: Pieces, spans: Sequence[Span], tags: Sequence[str]) -> list[int]:
+    """Return the index of each piece's tag: of the first of a word that of the word, of others `NOT_LEARNT`."""
+    starts = [index for index, word in enumerate(pieces.words) if index == 0 or word != pieces.words[index - 1]]
+    ends = [*starts[1:], len(pieces)]
+    words = [Word(pieces.offsets[a][0], pieces.offsets[b - 1][1]) for a, b in zip(starts, ends, strict=True)]
+    targets = [NOT_LEARNT] * len(pieces)
+    for start, tag in zip(starts, span_tags(word_spans(spans, words), len(words)), strict=True):
+        targets[start] = tags.index(tag)
+    return targets
+
+
+def token_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of the pieces that are learnt. *Shapes:* (B, T, L), (B, T) -> ()."""
+    flat, wanted = logits.float().flatten(0, 1), targets.flatten()
+    learnt = (wanted != NOT_LEARNT).sum().clamp(min=1)
+    loss = functional.cross_entropy(flat, wanted, ignore_index=NOT_LEARNT, label_smoothing=smoothing, reduction="sum")
+    return loss / learnt
+
+
+def word_of_pieces(offsets: Sequence[tuple[int, int]], words: Sequence[Word]) -> list[int]:
+    """Return the index of the word in which each piece begins, -1 where it is in none."""
+    starts = [word.start for word in words]
+    places = [bisect_right(starts, start) - 1 for start, _ in offsets]
+    return [
+        place if place >= 0 and start < words[place].end else -1
+        for place, (start, _) in zip(places, offsets, strict=True)
+    ]
+
+
+def judge_words(
+    probabilities: Tensor, word_of: Sequence[int], count: int, strategy: Strategy
+) -> tuple[list[int], list[float]]:
+    """Return the best label of each word and its score; of a word without pieces label 0, score 0.
+
+    `first` asks its first piece, `average` the mean of its pieces, `max` the piece that is surest (as the strategies of
+    transformers' pipeline). *Shape of probabilities:* (P, L).
+    """
+    owner = torch.tensor(word_of, dtype=torch.long)
+    held = owner >= 0
+    owner, rows = owner[held], probabilities[held]
+    if strategy == "average":
+        size = torch.zeros(count).index_add_(0, owner, torch.ones(len(owner))).clamp(min=1)
+        of_words = torch.zeros(count, rows.shape[1]).index_add_(0, owner, rows) / size[:, None]
+    else:
+        surest = rows.max(-1).values if strategy == "max" else -torch.arange(len(owner), dtype=torch.float64)
+        order = surest.argsort(stable=True)  # the last one written stays
+        chosen = torch.full((count,), -1).index_put_((owner[order],), order) if len(owner) else torch.full((count,), -1)
+        padded = torch.cat([rows, torch.zeros(1, rows.shape[1])])
+        of_words = padded[chosen]
+    scores, labels = of_words.max(-1)
+    return labels.tolist(), scores.tolist()
+
+
+def decode(text: str, words: Sequence[Word], labels: Sequence[str], scores: Sequence[float]) -> tuple[Found, ...]:
+    """Join neighbouring words of one entity, whose score is the mean of theirs. `labels` are tags."""
+    return tuple(
+        Found(text[start:end], start, end, sum(scores[s.start : s.end]) / (s.end - s.start), s.label)
+        for s in tag_spans(labels)
+        for start, end in [(words[s.start].start, words[s.end - 1].end)]
+    )

@@ -1,0 +1,45 @@
+"""Masked words: which are hidden, and how well they are told. Letters: B rows, T tokens, M masks, V words."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sqbert_cli.text.tokenizer import MASK, Tokenizer
+
+MASKED_SHARE, MASK_SHARE, RANDOM_SHARE = 0.15, 0.8, 0.1
+"""Of the tokens; of those: shown as the mask, or as a random word, else as they are (Devlin et al. 2018)."""
+
+
+def special_ids(tokenizer: Tokenizer) -> list[int]:
+    """Tokens that are never hidden."""
+    ids = (tokenizer.pieces.token_to_id(token) for token in ("[PAD]", "[CLS]", "[SEP]", MASK))
+    return [token_id for token_id in ids if token_id is not None]
+
+
+def hide_words(
+    input_ids: Tensor, special: Tensor, mask_id: int, vocab_size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Hide a share of the tokens; return what is shown, and where something is to be told.
+
+    *Shapes:* (B, T), (B, T) bool -> (B, T), (B, T) bool. A row of real tokens has at least one place.
+    """
+    chance = torch.rand(input_ids.shape, generator=generator).masked_fill(special, 2.0)
+    chosen = (chance < MASKED_SHARE) | ((chance == chance.min(1, keepdim=True).values) & ~special)
+    kind = torch.rand(input_ids.shape, generator=generator)
+    random_words = torch.randint(vocab_size, input_ids.shape, generator=generator)
+    shown = input_ids.where(~(chosen & (kind < MASK_SHARE)), torch.tensor(mask_id))
+    is_random = chosen & (kind >= MASK_SHARE) & (kind < MASK_SHARE + RANDOM_SHARE)
+    return shown.where(~is_random, random_words), chosen
+
+
+def masked_loss(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy. *Shapes:* (M, V), (M,) -> ()."""
+    return functional.cross_entropy(logits.float(), words)
+
+
+def told(logits: Tensor, words: Tensor) -> tuple[int, int]:
+    """How many words are the first, and among the first five. *Shapes:* (M, V), (M,)."""
+    best = logits.topk(5, -1).indices == words[:, None]
+    return int(best[:, 0].sum()), int(best.sum())

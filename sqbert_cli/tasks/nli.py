@@ -1,0 +1,62 @@
+"""Entailment from files of the usual sets (SNLI, MNLI, SICK and their kin), whatever they call their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split
+from sqbert_cli.tasks.glue import TASKS
+from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.files import name_of, read_lines
+from sqbert_cli.text.readers import Format, guess_format, read_records
+
+COLUMNS = (
+    ("premise", "sentence1", "sentence_A", "text"),
+    ("hypothesis", "sentence2", "sentence_B", "pair"),
+    ("gold_label", "label", "entailment_judgment"),
+)
+LABELS = TASKS["mnli"].labels
+SPELLED = {label: label for label in LABELS} | {str(number): label for number, label in enumerate(LABELS)}
+UNDECIDED = ("-", "-1")
+"""What SNLI and the hub write where the annotators did not agree."""
+
+
+def read_nli(path: Path, format: Format = "auto") -> Split:
+    """Read pairs of sentences; those that have no label by agreement are left out silently, as is usual."""
+    if format == "auto" and (format := guess_format(path)) == "text":
+        format = "tsv"
+    return make_split(name_of(path), _records(path, format))
+
+
+def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
+    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    head = HeadConfig(name="nli", kind="sequence", labels=LABELS)
+    return Dataset(name="nli", head=head, metrics=("accuracy", "macro_f1"), train=known, dev=(held_out,))
+
+
+def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
+    for item in read_records(path, format, _fields(path)):
+        if isinstance(item, BadRecord):
+            yield item
+        elif (label := str(item.gold).lower()) in SPELLED:
+            yield replace(item, gold=SPELLED[label], fields={})
+        elif label not in UNDECIDED:
+            yield BadRecord(item.source, f"the label `{item.gold}` is none of {', '.join(LABELS)}")
+
+
+def _fields(path: Path) -> Fields:
+    """Find the names in the first line: a header, or the keys of an object."""
+    first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "")
+    found = [next((name for name in names if name in first), None) for names in COLUMNS]
+    if None in found:
+        wanted = "; ".join(" or ".join(f"`{name}`" for name in names) for names in COLUMNS)
+        raise SqbertError(
+            f"`{path}` does not name its columns of two sentences and a label", hint=f"expected: {wanted}"
+        )
+    text, pair, label = (str(name) for name in found)
+    return Fields(text=text, pair=pair, label=label)

@@ -1,0 +1,45 @@
+"""Running text as a task: hidden words to be told from their surroundings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.records import Record
+from sqbert_cli.tasks.dataset import Dataset, Split, make_split
+from sqbert_cli.text.corpus import read_paragraphs
+
+HELD_OUT_TEXTS = 500
+MIN_CHARACTERS = 40
+"""A shorter paragraph is a heading."""
+
+
+def read_text(paths: Sequence[Path], characters: int) -> Split:
+    """Read paragraphs from the start of each file, until each has given its share of `characters`."""
+    name = ", ".join(str(path) for path in paths)
+    return make_split(name, (Record(text) for path in paths for text in _until(path, characters // len(paths))))
+
+
+def masked_dataset(text: Split, seed: int) -> Dataset:
+    """Make a task of telling hidden words; some of the text is held out."""
+    order = random.Random(seed).sample(text.records, len(text.records))
+    held_out = min(HELD_OUT_TEXTS, len(order) // 10)
+    return Dataset(
+        name="masked",
+        head=HeadConfig(name="masked", kind="masked_word"),
+        metrics=(),
+        train=make_split(text.name, order[held_out:]),
+        dev=(make_split(f"held out of {text.name}", order[:held_out]),),
+    )
+
+
+def _until(path: Path, characters: int) -> Iterator[str]:
+    taken = 0
+    for paragraph in read_paragraphs(path):
+        if taken >= characters:
+            return
+        if len(paragraph) >= MIN_CHARACTERS:
+            taken += len(paragraph)
+            yield paragraph

@@ -1,0 +1,115 @@
+"""Labelled entities and questions: read, held out, and looked through before anything is learnt from them."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.records import BadRecord
+from sqbert_cli.tasks.dataset import HELD_OUT_SHARE, LISTED, Dataset, Split, make_split
+from sqbert_cli.tasks.entities import tags_of
+from sqbert_cli.text.fields import Fields, QuestionFields
+from sqbert_cli.text.files import name_of
+from sqbert_cli.text.gold import with_answers, with_entities
+from sqbert_cli.text.readers import Format, guess_format, read_records
+from sqbert_cli.text.tags import broken, is_iob2
+
+ENTITY_FIELDS, ANSWER_FIELDS = Fields(label="entities"), QuestionFields(label="answers")
+
+
+def read_entities(path: Path, format: Format = "auto", fields: Fields = ENTITY_FIELDS) -> Split:
+    """Read CoNLL's columns, or JSONL with a list of entities; what has no known ending is taken for columns."""
+    if format == "auto" and (format := guess_format(path)) == "text":
+        format = "conll"
+    items = [
+        item if isinstance(item, BadRecord) else with_entities(item, str(fields.label))
+        for item in read_records(path, format, replace(fields, label=None))
+    ]
+    return make_split(name_of(path), items)
+
+
+def read_questions(path: Path, format: Format = "auto", fields: Fields = ANSWER_FIELDS) -> Split:
+    """Read a SQuAD file, or JSONL with question, context and answers."""
+    items = [
+        item if isinstance(item, BadRecord) else with_answers(item, str(fields.label))
+        for item in read_records(path, format, replace(fields, label=None))
+    ]
+    return make_split(name_of(path), items)
+
+
+def entity_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
+    labels = sorted({span.label for record in train.records for span in record.spans or ()})
+    if not labels:
+        raise SqbertError(f"`{train.name}` has no entities", hint="is the last column the tag, as in CoNLL's files?")
+    known, held_out = (train, dev) if dev else hold_out_texts(train, seed)
+    unknown = Counter(span.label for record in held_out.records for span in record.spans or ())
+    if missing := sorted(set(unknown) - set(labels)):
+        raise SqbertError(
+            f"`{held_out.name}` has entities that `{train.name}` has not: {', '.join(missing)}",
+            hint=f"known are: {', '.join(labels)}",
+        )
+    head = HeadConfig(name="ner", kind="token", labels=tags_of(labels))
+    return Dataset(name="ner", head=head, metrics=(), train=known, dev=(held_out,))
+
+
+def question_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
+    known, held_out = (train, dev) if dev else hold_out_texts(train, seed)
+    head = HeadConfig(name="qa", kind="span")
+    return Dataset(name="qa", head=head, metrics=(), train=known, dev=(held_out,))
+
+
+def hold_out_texts(split: Split, seed: int) -> tuple[Split, Split]:
+    """Take a tenth of the texts away as dev, drawn by seed; all questions of a context go together."""
+    texts = sorted({record.text for record in split.records})
+    random.Random(seed).shuffle(texts)
+    dev_texts = set(texts[: max(1, round(len(texts) * HELD_OUT_SHARE))])
+    dev, train = (
+        tuple(record for record in split.records if (record.text in dev_texts) is wanted) for wanted in (True, False)
+    )
+    if not train:
+        raise SqbertError(f"`{split.name}` has too few texts to hold some out", hint="name a file of others: `--dev`")
+    return replace(split, records=train), Split(name=f"held out of {split.name}", records=dev)
+
+
+def entity_notes(split: Split) -> list[str]:
+    """Report how many entities of each label there are, tags that no scheme has, and spans that cut words."""
+    counts = Counter(span.label for record in split.records for span in record.spans or ())
+    told = ", ".join(f"{label} {count:,}" for label, count in counts.most_common())
+    notes = [f"`{split.name}`: {len(split.records):,} texts; entities: {told or 'none'}"]
+    notes += _listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split))
+    return notes + _listed(f"`{split.name}`: entities that cut a word; it is learnt whole", _cut_words(split))
+
+
+def question_notes(split: Split) -> list[str]:
+    """Report how many questions there are, and how many without an answer."""
+    none = sum(not record.spans for record in split.records)
+    return [f"`{split.name}`: {len(split.records):,} questions, {none:,} of them without an answer"]
+
+
+def _broken_tags(split: Split) -> Iterator[str]:
+    tagged = [(record, [word.columns[-1] for word in record.words or ()]) for record in split.records]
+    if any(is_iob2(tags) for _, tags in tagged):
+        for record, tags in tagged:
+            file, _, line = record.source.rpartition(":")
+            yield from (f"{file}:{int(line) + index}: {tags[index]}" for index in broken(tags))
+
+
+def _cut_words(split: Split) -> Iterator[str]:
+    for record in split.records:
+        for span in record.spans or ():
+            for place in (span.start, span.end):
+                if 0 < place < len(record.text) and record.text[place - 1 : place + 1].isalnum():
+                    yield f"{record.source}: {record.text[span.start : span.end]!r} ({span.start}-{span.end})"
+
+
+def _listed(what: str, places: Iterator[str]) -> list[str]:
+    found = list(places)
+    if not found:
+        return []
+    more = f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    return [f"{what} ({len(found)}):" + "".join(f"\n  {place}" for place in found[:LISTED]) + more]

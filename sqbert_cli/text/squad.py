@@ -1,0 +1,49 @@
+"""SQuAD's JSON, versions 1.1 and 2.0: records in, the official prediction file out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.records import Answers, BadRecord, Record
+from sqbert_cli.text.files import name_of, read_lines
+from sqbert_cli.text.gold import answer_spans
+
+
+def squad_records(path: Path) -> Iterator[Record | BadRecord]:
+    """Yield a record for each question: the context is its text, the question its pair."""
+    name = name_of(path)
+    try:
+        articles = json.loads(b"".join(read_lines(path)))["data"]
+        for article in articles:
+            for paragraph in article["paragraphs"]:
+                for question in paragraph["qas"]:
+                    yield _record(paragraph["context"], question, name)
+    except (ValueError, RecursionError, LookupError, TypeError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise SqbertError(
+            f"`{name}` is not a SQuAD file: {reason}",
+            hint="expected `data`, in it `paragraphs`, in them `context` and `qas`; for JSONL: `--input-format jsonl`",
+        ) from error
+
+
+def _record(context: str, question: Mapping[str, Any], name: str) -> Record | BadRecord:
+    source = f"{name}: question {question.get('id', '?')}"
+    fields = {"id": question.get("id"), "question": question["question"]}
+    for what, value in (("context", context), ("question", question["question"])):
+        if not isinstance(value, str) or not value.strip():
+            return BadRecord(source, f"the {what} is empty")
+    try:
+        answers = [] if question.get("is_impossible") else question.get("answers")
+        spans = None if answers is None else answer_spans(answers, context)
+    except ValueError as error:
+        return BadRecord(source, str(error))
+    return Record(context, question["question"], spans=spans, fields=fields, source=source)
+
+
+def prediction_file(results: Iterable[Answers]) -> dict[str, str]:
+    """Return what the official scripts read: the best answer of each question by its id, "" for none."""
+    return {str(result.record.fields.get("id")): result.answers[0].text if result.answers else "" for result in results}

@@ -1,0 +1,119 @@
+"""From a task's data to its lesson: the windows and targets of every record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.predict.answers import question_stretches
+from sqbert_cli.predict.entities import token_stretches
+from sqbert_cli.predict.texts import encode
+from sqbert_cli.records import Record
+from sqbert_cli.tasks import classification
+from sqbert_cli.tasks.answers import question_fits, window_target
+from sqbert_cli.tasks.dataset import Dataset
+from sqbert_cli.tasks.entities import NOT_LEARNT, piece_targets
+from sqbert_cli.tasks.masked_words import special_ids
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.lessons import Lesson, MaskedWordLesson, SpanLesson, TextLesson, TokenLesson, VectorLesson
+
+VECTOR_LENGTH = 128
+
+
+def make_lesson(
+    student: Checkpoint, dataset: Dataset, *, smoothing: float = 0.0, class_weights: bool = False
+) -> Lesson:
+    """Raise `SqbertError` where the student has no head for the task."""
+    head = student.head(dataset.head.kind, dataset.head.name)
+    match head.kind:
+        case "token":
+            return token_lesson(student, head, dataset.train.records, smoothing)
+        case "span":
+            return span_lesson(student, head, dataset.train.records)
+        case "masked_word":
+            return masked_word_lesson(student, head, dataset.train.records)
+        case _:
+            return text_lesson(student, head, dataset.train.records, smoothing, class_weights)
+
+
+def text_lesson(
+    student: Checkpoint, head: HeadConfig, records: Sequence[Record], smoothing: float, class_weights: bool
+) -> TextLesson:
+    """Each window of a text is to get the label of the text."""
+    windows = encode(student, records, student.max_length(head))
+    pairs = [
+        (window, record.gold)
+        for record, some in zip(records, windows, strict=True)
+        for window in some
+        if record.gold is not None
+    ]
+    targets = classification.targets([gold for _, gold in pairs], head)
+    return TextLesson(
+        head=head.name,
+        config=head,
+        windows=tuple(window for window, _ in pairs),
+        targets=targets,
+        smoothing=smoothing,
+        label_weights=label_weights(targets, head) if class_weights else None,
+    )
+
+
+def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record], smoothing: float) -> TokenLesson:
+    windows, targets = [], []
+    for record in records:
+        for stretch in token_stretches(student, head, record, None):
+            row = torch.full((len(stretch.window.input_ids),), NOT_LEARNT)
+            learnt = piece_targets(stretch.pieces, record.spans or (), head.labels)
+            owned = slice(stretch.owned.start, stretch.owned.stop)
+            row[stretch.first :][owned] = torch.tensor(learnt, dtype=torch.long)[owned]
+            windows.append(stretch.window)
+            targets.append(row)
+    return TokenLesson(head=head.name, windows=tuple(windows), targets=tuple(targets), smoothing=smoothing)
+
+
+def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> SpanLesson:
+    """A question too long for a window is left out."""
+    windows, targets = [], []
+    for record in records:
+        (question,) = student.tokenizer.encode([record.pair or ""])
+        if question_fits(question, student.max_length(head)):
+            for stretch in question_stretches(student, head, record, question, None):
+                windows.append(stretch.window)
+                targets.append(window_target(stretch, record.spans or ()))
+    return SpanLesson(head=head.name, windows=tuple(windows), targets=torch.tensor(targets).reshape(-1, 2))
+
+
+def masked_word_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> MaskedWordLesson:
+    return MaskedWordLesson(
+        head=head.name,
+        windows=text_windows(student, records, student.max_length(head)),
+        mask_id=student.tokenizer.mask_id,
+        special_ids=tuple(special_ids(student.tokenizer)),
+    )
+
+
+def vector_lesson(student: Checkpoint, records: Sequence[Record], device: torch.device) -> VectorLesson:
+    before = deepcopy(student.network.transformer).to(device).eval().requires_grad_(False)
+    return VectorLesson(head="", windows=text_windows(student, records, VECTOR_LENGTH), before=before)
+
+
+def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int) -> tuple[Window, ...]:
+    return tuple(window for some in encode(student, records, max_length) for window in some)
+
+
+def label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:
+    """Rare labels weigh more. *Shapes:* as `classification.targets` -> (L,)."""
+    match head.problem_type:
+        case "regression":
+            return None
+        case "multi_label_classification":
+            positive = targets.sum(0).clamp(min=1)
+            return (len(targets) - positive).clamp(min=1) / positive
+        case "single_label_classification":
+            counts = targets.bincount(minlength=len(head.labels)).clamp(min=1)
+            return len(targets) / (len(head.labels) * counts)
