@@ -92,8 +92,9 @@ def make_model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
         if values.get("model_type") == "bert":
             values |= dict.fromkeys(GROUP_FIELDS, 1)
+        sequence = HeadConfig(name="test", kind="sequence", labels=tuple(labels), problem_type=problem)  # type: ignore[arg-type]
+        heads: tuple[HeadConfig, ...] = values.pop("heads", (sequence,))  # type: ignore[assignment]
         config = SqueezeBertConfig(**{"vocab_size": tokenizer.vocab_size, **sizes, **values})  # type: ignore[arg-type]
-        heads = (HeadConfig(name="test", kind="sequence", labels=tuple(labels), problem_type=problem),)  # type: ignore[arg-type]
         network = Network(config, heads)
         initialise(network, 0.3, torch.Generator().manual_seed(0))
         folder = tmp_path_factory.mktemp("model")
@@ -101,6 +102,22 @@ def make_model(vocabulary: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def many_heads(make_model: Callable[..., Path]) -> Path:
+    """A tiny random model that has a head of every kind, windows of 32 tokens."""
+    from sqbert_cli.model.config import HeadConfig
+    from sqbert_cli.tasks.entities import tags_of
+
+    heads = (
+        HeadConfig(name="mood", kind="sequence", labels=("negative", "positive")),
+        HeadConfig(name="names", kind="token", labels=tags_of(["LOC", "PER"]), max_length=32),
+        HeadConfig(name="answers", kind="span", max_length=32),
+        HeadConfig(name="nli", kind="sequence", labels=("contradiction", "neutral", "entailment"), max_length=32),
+        HeadConfig(name="words", kind="masked_word", max_length=32),
+    )
+    return make_model(heads=heads)
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def finetune(
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
     from sqbert_cli.model.device import choose_device, training_dtype
-    from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of, notes_on, parse_multi
+    from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
@@ -139,8 +139,10 @@ def finetune(
     if head is not None:
         datasets = [replace(datasets[0], head=replace(datasets[0].head, name=head))]
     for dataset in datasets:
-        for note in notes_on(dataset):
-            show_warning(note)
+        for problem in problems_of(dataset):
+            show_warning(problem)
+        for line in counts_of(dataset):
+            talk.print(line)
     base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
     chosen = FinetuneSettings(
         learning_rate=learning_rate,
@@ -169,8 +171,6 @@ def finetune(
     student = with_heads(base, [dataset.head for dataset in datasets], chosen)
     guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
     kept_text = read_text([keep_vectors], characters) if keep_vectors else None
-    for dataset in datasets:
-        talk.print(f"{dataset.name}: {len(dataset.train.records):,} examples")
     finished = show_training(train_model(student, datasets, chosen, run, guide, kept_text), run)
     round_weights(student, save_dtype)
     scores = {

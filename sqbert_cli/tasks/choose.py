@@ -18,9 +18,10 @@ from sqbert_cli.tasks.spans import (
     ANSWER_FIELDS,
     ENTITY_FIELDS,
     entity_dataset,
-    entity_notes,
+    entity_counts,
+    entity_problems,
     question_dataset,
-    question_notes,
+    question_counts,
     read_entities,
     read_questions,
 )
@@ -114,17 +115,22 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
             return read_split(path, source.fields, source.problem, source.format)
 
 
-def notes_on(dataset: Dataset) -> list[str]:
-    """Return what the user should know of the data before it is learnt from; raise where there is nothing to learn."""
-    splits = (dataset.train, *dataset.dev)
-    match dataset.head.kind:
-        case "token":
-            about = [note for split in splits for note in entity_notes(split)]
-        case "span":
-            about = [note for split in splits for note in question_notes(split)]
-        case _:
-            about = []
-    return check(dataset) + about
+def counts_of(dataset: Dataset) -> list[str]:
+    """Say how much there is to learn from, and to be judged by."""
+    count = {"token": entity_counts, "span": question_counts}.get(dataset.head.kind, _example_count)
+    return [f"{dataset.name}: {count(split)}" for split in (dataset.train, *dataset.dev)]
+
+
+def problems_of(dataset: Dataset) -> list[str]:
+    """Return what is wrong with the data, each with its place; raise `SqbertError` if there is nothing to learn."""
+    problems = check(dataset)
+    if dataset.head.kind == "token":
+        problems += [problem for split in (dataset.train, *dataset.dev) for problem in entity_problems(split)]
+    return problems
+
+
+def _example_count(split: Split) -> str:
+    return f"{split.name}: {len(split.records):,} examples"
 
 
 @dataclass(frozen=True, kw_only=True)

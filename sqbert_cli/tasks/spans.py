@@ -76,19 +76,24 @@ def hold_out_texts(split: Split, seed: int) -> tuple[Split, Split]:
     return replace(split, records=train), Split(name=f"held out of {split.name}", records=dev)
 
 
-def entity_notes(split: Split) -> list[str]:
-    """Report how many entities of each label there are, tags that no scheme has, and spans that cut words."""
+def entity_counts(split: Split) -> str:
+    """How many texts, and how many entities of each label."""
     counts = Counter(span.label for record in split.records for span in record.spans or ())
     told = ", ".join(f"{label} {count:,}" for label, count in counts.most_common())
-    notes = [f"`{split.name}`: {len(split.records):,} texts; entities: {told or 'none'}"]
-    notes += _listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split))
-    return notes + _listed(f"`{split.name}`: entities that cut a word; it is learnt whole", _cut_words(split))
+    return f"{split.name}: {len(split.records):,} texts; entities: {told or 'none'}"
 
 
-def question_notes(split: Split) -> list[str]:
-    """Report how many questions there are, and how many without an answer."""
+def question_counts(split: Split) -> str:
     none = sum(not record.spans for record in split.records)
-    return [f"`{split.name}`: {len(split.records):,} questions, {none:,} of them without an answer"]
+    return f"{split.name}: {len(split.records):,} questions, {none:,} of them without an answer"
+
+
+def entity_problems(split: Split) -> list[str]:
+    """Tags that no scheme has, and spans that cut words; each with its place."""
+    return [
+        *_listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split)),
+        *_listed(f"`{split.name}`: entities that cut a word; it is learnt whole", _cut_words(split)),
+    ]
 
 
 def _broken_tags(split: Split) -> Iterator[str]:

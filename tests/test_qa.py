@@ -1,0 +1,310 @@
+"""`sqbert qa`: answers in their places, from contexts of any length."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sqbert_cli import find_answers
+from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
+from sqbert_cli.records import Answers, BadRecord, Found, Record, Span
+from sqbert_cli.tasks.answers import NO_ANSWER, best_answers, chance_of_none, window_answers, window_target
+from sqbert_cli.tasks.span_metrics import exact_match, f1_v1, f1_v2, normalized, score_answers
+from sqbert_cli.text.pieces import Pieces
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.text.windows import Stretch
+from sqbert_cli.views.answers import around
+from tests.conftest import run_sqbert
+from tests.test_ner import checkpoint_of
+
+CONTEXT = "I loved the film, it was a great film! A boring one? Awful."
+
+
+def answer(checkpoint: Checkpoint, context: str, question: str = "a film ?", **options: object) -> Answers:
+    (result,) = find_answers(checkpoint, [Record(context, question)], **options)  # type: ignore[arg-type]
+    assert isinstance(result, Answers)
+    return result
+
+
+@settings(max_examples=60)
+@given(st.text(max_size=300))
+def test_answers_are_parts_of_any_context(many_heads: Path, context: str) -> None:
+    result = answer(checkpoint_of(many_heads), context, no_answer_threshold=1.0, top_k=3)
+    for found in result.answers:
+        assert found.text == context[found.start : found.end] != ""
+        assert 0 < found.score <= 1
+    taken = sorted((found.start, found.end) for found in result.answers)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(taken))
+    assert [found.score for found in result.answers] == sorted((found.score for found in result.answers), reverse=True)
+
+
+def stretch(pieces: int, words: list[int] | None = None, owned: range | None = None) -> Stretch:
+    """A row [CLS] q [SEP] pieces [SEP], each piece of two characters and a space."""
+    offsets = [(3 * n, 3 * n + 2) for n in range(pieces)]
+    some = Pieces(list(range(pieces)), offsets, words or list(range(pieces)))
+    return Stretch(Window([0] * (pieces + 4), []), 3, some, owned or range(pieces))
+
+
+def logits(length: int, start: dict[int, float], end: dict[int, float]) -> torch.Tensor:
+    table = torch.full((length, 2), -20.0)
+    for column, values in enumerate((start, end)):
+        for place, value in values.items():
+            table[place, column] = value
+    return table
+
+
+def test_the_best_span_of_a_table_of_numbers() -> None:
+    spans, nothing = window_answers(stretch(4), logits(8, {0: 1.0, 3: 3.0, 5: 2.0}, {0: 1.0, 4: 3.0, 3: 1.0}), 30)
+    assert spans[0][1:] == (0, 5)
+    start = torch.tensor([1.0, 3.0, 2.0]).softmax(0)
+    end = torch.tensor([1.0, 3.0, 1.0]).softmax(0)
+    assert spans[0][0] == pytest.approx(float(start[1] * end[1]), rel=1e-4)
+    assert nothing == pytest.approx(float(start[0] * end[0]), rel=1e-4)
+    assert all(left < right for _, left, right in spans)  # the end at 3 and the start at 5 are no span
+
+
+def test_an_answer_has_no_more_words_than_wanted() -> None:
+    table = logits(8, {3: 3.0}, {3: 1.0, 4: 2.0, 6: 3.0})
+    assert [window_answers(stretch(4), table, words)[0][0][1:] for words in (4, 3, 1)] == [(0, 11), (0, 5), (0, 2)]
+
+
+def test_an_answer_cuts_no_word() -> None:
+    table = logits(8, {4: 3.0, 3: 1.0}, {3: 3.0, 4: 1.0, 5: 0.0})
+    one_word = stretch(4, words=[0, 0, 1, 2])
+    assert window_answers(one_word, table, 30)[0][0][1:] == (0, 5)
+    within = Stretch(one_word.window, 3, one_word.pieces, range(1, 3))  # neither the first nor the last of its text
+    assert all(start >= 6 and end <= 8 for _, start, end in window_answers(within, table, 30)[0])
+
+
+def test_answers_do_not_overlap() -> None:
+    context = "Ann met Bob in Rome"
+    spans = [(0.5, 0, 3), (0.4, 0, 11), (0.3, 8, 11), (0.2, 15, 19)]
+    assert [found.text for found in best_answers(context, spans, 2)] == ["Ann", "Bob"]
+    assert [found.text for found in best_answers(context, spans, 9)] == ["Ann", "Bob", "Rome"]
+    assert (chance_of_none(0.3, 0.1), chance_of_none(0.0, 0.0)) == (pytest.approx(0.25), 1.0)
+
+
+def test_a_window_learns_the_answer_that_is_wholly_in_it() -> None:
+    one = stretch(4)
+    assert window_target(one, [Span(3, 8)]) == (4, 5)
+    assert window_target(one, [Span(4, 8)]) == (4, 5)  # a part of a piece is learnt as the piece
+    assert window_target(one, [Span(9, 40), Span(0, 2)]) == (3, 3)
+    assert window_target(one, []) == NO_ANSWER
+
+
+class TestAModelThatKnows:
+    """Its answer is the word `great`, wherever it stands, by the numbers we give it."""
+
+    @pytest.fixture
+    def checkpoint(self, many_heads: Path) -> Checkpoint:
+        checkpoint = read_checkpoint(many_heads)
+        great = checkpoint.tokenizer.pieces.token_to_id("great")
+        network = checkpoint.network
+        with torch.no_grad():
+            encoder = network.transformer
+            for name, parameter in encoder.named_parameters():
+                parameter.fill_(float("layernorm.weight" in name.lower()))
+            encoder.embeddings.word_embeddings.weight[:, 0] = -1.0
+            encoder.embeddings.word_embeddings.weight[great, 0] = 30.0
+            encoder.embeddings.word_embeddings.weight[checkpoint.tokenizer.cls_id, 0] = 0.5
+            encoder.embeddings.word_embeddings.weight[:, 1] = (
+                torch.arange(len(encoder.embeddings.word_embeddings.weight)) % 3
+            )
+            head = network.heads["answers"].qa_outputs  # type: ignore[union-attr]
+            head.weight.zero_()  # type: ignore[union-attr,operator]
+            head.weight[:, 0] = 3.0  # type: ignore[index]
+            head.bias.zero_()  # type: ignore[union-attr,operator]
+        return checkpoint
+
+    def test_it_finds_the_word_in_half_a_million_characters(self, checkpoint: Checkpoint) -> None:
+        draw = random.Random(0)
+        words = draw.choices(["the", "film", "was", "not", "bad", "and", "it", "a", "boring", "one"], k=110_000)
+        words[55_000] = "great"
+        context = " ".join(words)
+        assert len(context) > 450_000
+        result = answer(checkpoint, context)
+        assert [found.text for found in result.answers] == ["great"]
+        assert result.answers[0].start == len(" ".join(words[:55_000])) + 1
+        assert result.windows > 4_000
+
+    def test_memory_does_not_grow_with_the_context(self, checkpoint: Checkpoint) -> None:
+        peaks = []
+        for count in (2_000, 16_000):
+            context = "the film was bad and " * count + "great"
+            tracemalloc.start()
+            assert answer(checkpoint, context).answers
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert peaks[1] < peaks[0] * 1.5 + 2_000_000
+
+    def test_no_answer_is_said_where_there_is_none(self, checkpoint: Checkpoint) -> None:
+        assert answer(checkpoint, "it was great").no_answer < 0.5
+        none = answer(checkpoint, "the film was bad " * 20)
+        assert none.answers == ()
+        assert none.no_answer > 0.5
+        assert answer(checkpoint, "the film was bad " * 20, no_answer_threshold=1.0).answers
+
+
+def test_questions_typed_with_a_context_in_a_file(many_heads: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(CONTEXT)
+    ran = run_sqbert("qa", "a film ?", "--question", "it ?", "--context", tmp_path / "a.txt", "--model", many_heads,
+                     "--no-answer-threshold", "1", "--top-k", "2")  # fmt: skip
+    assert (ran.status, ran.err) == (0, "")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert [line["question"] for line in lines] == ["a film ?", "it ?"]
+    for line in lines:
+        assert line["answer"] == CONTEXT[line["start"] : line["end"]] == line["answers"][0]["text"]
+        assert list(line) == ["question", "answer", "start", "end", "score", "no_answer", "answers"]
+    piped = run_sqbert("qa", "a film ?", "--model", many_heads, "--no-answer-threshold", "1", stdin=CONTEXT)
+    assert json.loads(piped.out)["answer"] == lines[0]["answer"]
+
+
+def test_bad_questions_cost_themselves_only(many_heads: Path) -> None:
+    good = {"id": 1, "question": "a ?", "context": CONTEXT}
+    rows = [good, {"question": "a ?", "context": " "}, {"question": "a " * 40, "context": CONTEXT}, {"question": "a"}]
+    ran = run_sqbert("qa", "--model", many_heads, "--no-answer-threshold", "0",
+                     stdin="\n".join(map(json.dumps, rows)))  # fmt: skip
+    assert ran.status == 1
+    (line,) = map(json.loads, ran.out.splitlines())
+    assert (line["id"], line["answer"], line["start"], line["score"]) == (1, None, None, None)
+    assert 0 < line["no_answer"] <= 1
+    assert "stdin:2: field `context` is empty" in ran.err
+    assert "stdin:3: the question has 40 tokens, more than half of the model's window: at most 14" in ran.err
+    assert "stdin:4: no field `context`; found: `question`; name the right one with `--context-field`" in ran.err
+    assert "3 lines were skipped" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--context", "a.txt"], "--context goes with a question"),
+        (["who ?", "--input", "a.txt"], "give questions or --input, not both"),
+        (["who ?", "--context", "none.txt"], "does not exist"),
+        (["who ?", "--context", "empty.txt"], "`empty.txt` is empty"),
+        (["who ?", "--context", "binary.txt"], "`binary.txt` is not UTF-8"),
+        ([" ", "--context", "a.txt"], "the question is empty"),
+    ],
+)
+def test_what_cannot_be_asked(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe")
+    ran = run_sqbert("qa", *arguments, cwd=tmp_path)
+    assert ran.status in (1, 2)
+    assert message in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_a_squad_file_gives_the_official_prediction_file(many_heads: Path, tmp_path: Path) -> None:
+    paragraph = {"context": CONTEXT, "qas": [{"id": "q1", "question": "a ?"}, {"id": "q2", "question": "it ?"}]}
+    (tmp_path / "dev.json").write_text(json.dumps({"version": "1.1", "data": [{"paragraphs": [paragraph]}]}))
+    ran = run_sqbert("qa", "--model", many_heads, "--input", tmp_path / "dev.json", "--format", "squad",
+                     "--no-answer-threshold", "1")  # fmt: skip
+    predictions = json.loads(ran.out)
+    assert list(predictions) == ["q1", "q2"]
+    assert all(text and text in CONTEXT for text in predictions.values())
+
+
+def test_a_terminal_sees_the_answer_in_its_sentence(many_heads: Path) -> None:
+    ran = run_sqbert("qa", "it ?", "--model", many_heads, "--format", "table", "--no-answer-threshold", "1",
+                     stdin=CONTEXT)  # fmt: skip
+    question, line = ran.out.splitlines()
+    assert question == "it ?"
+    assert "[" in line
+    none = run_sqbert("qa", "it ?", "--model", many_heads, "--format", "table", "--no-answer-threshold", "0",
+                      stdin=CONTEXT)  # fmt: skip
+    assert "no answer" in none.out
+
+
+def test_the_sentence_of_an_answer() -> None:
+    context = "It rained. He said: “Ann met Bob.” Then (in Rome) they left."
+    start = context.index("Bob")
+    assert around(context, Found("Bob", start, start + 3, 1.0)) == ("He said: “Ann met ", ".”")
+
+
+# From the rules of the official scripts (v1.1 and v2.0), worked out by hand.
+@pytest.mark.parametrize(
+    ("found", "gold", "exact", "v1", "v2"),
+    [
+        ("The cat", "cat!", 1, 1, 1),
+        ("a black cat", "the cat", 0, 2 / 3, 2 / 3),
+        ("cat cat", "cat", 0, 2 / 3, 2 / 3),
+        ("dog", "cat", 0, 0, 0),
+        ("", "cat", 0, 0, 0),
+        ("the", "a", 1, 0, 1),
+        ("U.S.", "us", 1, 1, 1),
+        ("\u20135", "-5", 0, 0, 0),  # a dash is no ASCII punctuation
+    ],
+)
+def test_exact_match_and_f1(found: str, gold: str, exact: float, v1: float, v2: float) -> None:
+    assert exact_match(found, gold) == exact
+    assert f1_v1(found, gold) == pytest.approx(v1)
+    assert f1_v2(found, gold) == pytest.approx(v2)
+
+
+def random_results(none: bool) -> list[Answers]:
+    """Guesses and gold answers that have words: what has none is in the table above (implementations differ there)."""
+    draw = random.Random(1)
+    results = []
+    for number in range(300):
+        context = " ".join(
+            draw.choices(
+                ["the", "a", "cat", "sat", "on", "mat", ",", "Dog's", "3.5", "(Rome)", "in", "1990", "—", "café"], k=12
+            )
+        )
+
+        def span(context: str = context) -> Span:
+            while True:
+                start = draw.randrange(len(context) - 5)
+                end = draw.randint(start + 1, len(context))
+                if normalized(context[start:end]):
+                    return Span(start, end)
+
+        spans = tuple(span() for _ in range(0 if none and number % 3 == 0 else draw.randint(1, 3)))
+        guess = draw.choice(spans) if spans and draw.random() < 0.3 else span()
+        found = (Found(context[guess.start : guess.end], guess.start, guess.end, 0.5),)
+        record = Record(context, "?", spans=spans, fields={"id": str(number)})
+        results.append(Answers(record, () if none and draw.random() < 0.4 else found, 0.5))
+    return results
+
+
+def test_the_scores_are_those_of_another_implementation_of_squad() -> None:
+    from torchmetrics.functional.text import squad
+
+    results = random_results(none=False)
+    predictions = [
+        {"prediction_text": r.answers[0].text if r.answers else "", "id": r.record.fields["id"]} for r in results
+    ]
+    gold = [
+        {
+            "answers": {"text": [r.record.text[s.start : s.end] for s in r.record.spans or ()], "answer_start": [0]},
+            "id": r.record.fields["id"],
+        }
+        for r in results
+    ]
+    theirs = squad(predictions, gold)
+    ours = score_answers(results).metrics
+    assert ours["exact_match"] * 100 == pytest.approx(float(theirs["exact_match"]), abs=1e-4)
+    assert ours["f1"] * 100 == pytest.approx(float(theirs["f1"]), abs=1e-4)
+    assert 0.1 < ours["exact_match"] < ours["f1"] < 0.9
+
+
+def test_questions_without_an_answer_are_scored_as_in_version_2() -> None:
+    scores = score_answers(random_results(none=True)).metrics
+    assert set(scores) == {"f1", "exact_match", "has_answer_f1", "has_answer_exact_match", "no_answer_accuracy"}
+    right = Answers(Record("a b", "?", spans=()), (), 0.9)
+    wrong = Answers(Record("a b", "?", spans=()), (Found("b", 2, 3, 0.9),), 0.1)
+    assert score_answers([right, wrong]).metrics["no_answer_accuracy"] == 0.5
+
+
+def test_records_that_are_bad_pass_through(many_heads: Path) -> None:
+    bad = BadRecord("f:1", "no")
+    results = list(find_answers(checkpoint_of(many_heads), [bad, Record(CONTEXT, "a ?"), bad]))
+    assert [isinstance(result, Answers) for result in results] == [False, True, False]
