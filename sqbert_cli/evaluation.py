@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.answers import NO_ANSWER_THRESHOLD, find_answers
 from sqbert_cli.predict.entities import find_entities
-from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.masks import word_chances
+from sqbert_cli.predict.rows import grouped, rows
 from sqbert_cli.predict.texts import classify, encode
 from sqbert_cli.records import Answers, Classification, Entities
 from sqbert_cli.tasks.dataset import Split
@@ -66,21 +68,23 @@ def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Ans
 
 def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Scores:
     """Share of hidden words told at the first guess, and among the first five; the same are hidden each time."""
-    windows = [w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some]
-    encoder, masked_word = checkpoint.network.transformer, checkpoint.network.heads[head.name]
+    encoder, tokenizer = checkpoint.network.transformer, checkpoint.tokenizer
+    generator = torch.Generator().manual_seed(HIDING_SEED)
+    special = torch.tensor(special_ids(tokenizer))
     counts = torch.zeros(3, dtype=torch.long)
-    for window in windows:
+
+    def hide(window: Window) -> tuple[Window, Tensor, Tensor]:
         ids = torch.tensor([window.input_ids])
-        special = torch.isin(ids, torch.tensor(special_ids(checkpoint.tokenizer)))
-        generator = torch.Generator().manual_seed(HIDING_SEED + int(ids.sum()))
-        shown, chosen = hide_words(
-            ids, special, checkpoint.tokenizer.mask_id, checkpoint.tokenizer.vocab_size, generator
-        )
-        hidden_window = Window(shown[0].tolist(), window.token_type_ids)
-        (hidden,) = rows(checkpoint, [hidden_window], lambda batch: encoder(*batch.inputs()))
-        with torch.inference_mode():
-            logits = masked_word(hidden[chosen[0]].to(encoder.embeddings.LayerNorm.weight)).cpu()
-        counts += torch.tensor([*told(logits, ids[chosen]), int(chosen.sum())])
+        shown, chosen = hide_words(ids, torch.isin(ids, special), tokenizer.mask_id, tokenizer.vocab_size, generator)
+        return Window(shown[0].tolist(), window.token_type_ids), ids[0], chosen[0]
+
+    def states_of(windows: Sequence[Window]) -> list[Tensor]:
+        return rows(checkpoint, windows, lambda batch: encoder(*batch.inputs()))
+
+    windows = (w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some)
+    for (_, ids, chosen), states in grouped(map(hide, windows), lambda item: item[0], states_of):
+        chances = word_chances(checkpoint, head.name, states[chosen])
+        counts += torch.tensor([*told(chances, ids[chosen]), int(chosen.sum())])
     first, among_five, total = counts.tolist()
     return Scores({"accuracy": first / total, "top5_accuracy": among_five / total})
 

@@ -183,6 +183,7 @@ def finetune(
         "task": ", ".join(dataset.name for dataset in datasets),
         "model": base.name,
         "teacher": teacher,
+        "vectors_kept_on": None if keep_vectors is None else keep_vectors.name,
         "settings": asdict(chosen),
         "data": {split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},

@@ -12,14 +12,15 @@ from rich.text import Text
 
 from sqbert_cli.console import data, printable, show_warning, talk
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.training.finetune import Evaluation, TeacherScores
+from sqbert_cli.training.finetune import Evaluation, LeftOut, TeacherScores
 from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import HeldOut
 from sqbert_cli.training.run import Run
 
-TrainingEvent = Step | Evaluation | TeacherScores | HeldOut | Finished
+TrainingEvent = LeftOut | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
 """Between two lines about a run that nobody watches."""
+LISTED = 5
 CONFUSION_LABELS = 12
 """More than these make no table that can be read."""
 
@@ -47,6 +48,9 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
                     if not talk.is_terminal and time.monotonic() - last > LOG_SECONDS:
                         last = time.monotonic()
                         talk.print(f"step {event.index}/{event.steps}  {_step_note(event)}")
+                case LeftOut():
+                    some = ", ".join(event.sources[:LISTED])
+                    show_warning(f"{event.head}: {len(event.sources):,} questions are too long for a window: {some}")
                 case TeacherScores():
                     note = "asking the teacher"
                     bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)

@@ -10,10 +10,11 @@ from torch import Tensor
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.predict.entities import token_stretches
-from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.rows import grouped, rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Filled, Found, Record
-from sqbert_cli.text.tokenizer import MASK
+from sqbert_cli.text.tokenizer import MASK, Window
+from sqbert_cli.text.windows import Stretch
 
 
 def fill_masks(
@@ -32,23 +33,34 @@ def fill_masks(
     chosen = checkpoint.head("masked_word", head)
     mask_id = checkpoint.tokenizer.mask_id
     wanted = None if targets is None else torch.tensor([_target(checkpoint, word) for word in targets])
-    encoder, masked_word = checkpoint.network.transformer, checkpoint.network.heads[chosen.name]
+    encoder = checkpoint.network.transformer
+
+    def with_masks(some: Sequence[Record]) -> Iterator[tuple[int, Stretch, list[int]]]:
+        for number, record in enumerate(some):
+            for stretch in token_stretches(checkpoint, chosen, record, None):
+                if places := [place for place in stretch.owned if stretch.pieces.ids[place] == mask_id]:
+                    yield number, stretch, places
+
+    def hidden(windows: Sequence[Window]) -> list[Tensor]:
+        return rows(checkpoint, windows, lambda batch: encoder(*batch.inputs()))
 
     def answer(some: Sequence[Record]) -> Iterator[Filled | BadRecord]:
-        for record in some:
-            masks: list[tuple[Found, ...]] = []
-            for stretch in token_stretches(checkpoint, chosen, record, None):
-                places = [n for n in stretch.owned if stretch.pieces.ids[n] == mask_id]
-                if places:
-                    (hidden,) = rows(checkpoint, [stretch.window], lambda batch: encoder(*batch.inputs()))
-                    at_masks = hidden[[stretch.first + n for n in places]].to(encoder.embeddings.LayerNorm.weight)
-                    with torch.inference_mode():
-                        chances = masked_word(at_masks).float().softmax(-1).cpu()
-                    offsets = [stretch.pieces.offsets[n] for n in places]
-                    masks += [_best(checkpoint, *pair, wanted, top_k) for pair in zip(chances, offsets, strict=True)]
-            yield Filled(record, tuple(masks)) if masks else BadRecord(record.source or "the text", _no_mask(record))
+        masks: list[list[tuple[Found, ...]]] = [[] for _ in some]
+        for (number, stretch, places), states in grouped(with_masks(some), lambda item: item[1].window, hidden):
+            chances = word_chances(checkpoint, chosen.name, states[[stretch.first + place for place in places]])
+            for place, row in zip(places, chances, strict=True):
+                masks[number].append(_best(checkpoint, row, stretch.pieces.offsets[place], wanted, top_k))
+        for record, found in zip(some, masks, strict=True):
+            yield Filled(record, tuple(found)) if found else BadRecord(record.source or "the text", _no_mask(record))
 
     return in_order(records, answer, live)
+
+
+def word_chances(checkpoint: Checkpoint, head: str, states: Tensor) -> Tensor:
+    """Probability of every word. *Shapes:* (M, C) -> (M, V), float32 on the cpu."""
+    like = checkpoint.network.transformer.embeddings.LayerNorm.weight
+    with torch.inference_mode():
+        return checkpoint.network.heads[head](states.to(like)).float().softmax(-1).cpu()
 
 
 def _target(checkpoint: Checkpoint, word: str) -> int:

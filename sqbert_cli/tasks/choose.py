@@ -17,11 +17,11 @@ from sqbert_cli.tasks.running_text import masked_dataset, read_text
 from sqbert_cli.tasks.spans import (
     ANSWER_FIELDS,
     ENTITY_FIELDS,
-    entity_dataset,
     entity_counts,
+    entity_dataset,
     entity_problems,
-    question_dataset,
     question_counts,
+    question_dataset,
     read_entities,
     read_questions,
 )

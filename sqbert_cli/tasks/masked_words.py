@@ -39,7 +39,7 @@ def masked_loss(logits: Tensor, words: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), words)
 
 
-def told(logits: Tensor, words: Tensor) -> tuple[int, int]:
+def told(scores: Tensor, words: Tensor) -> tuple[int, int]:
     """How many words are the first, and among the first five. *Shapes:* (M, V), (M,)."""
-    best = logits.topk(5, -1).indices == words[:, None]
+    best = scores.topk(5, -1).indices == words[:, None]
     return int(best[:, 0].sum()), int(best.sum())

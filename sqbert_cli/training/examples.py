@@ -78,14 +78,21 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
 
 def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> SpanLesson:
     """A question too long for a window is left out."""
-    windows, targets = [], []
+    windows, targets, left_out = [], [], []
     for record in records:
         (question,) = student.tokenizer.encode([record.pair or ""])
-        if question_fits(question, student.max_length(head)):
-            for stretch in question_stretches(student, head, record, question, None):
-                windows.append(stretch.window)
-                targets.append(window_target(stretch, record.spans or ()))
-    return SpanLesson(head=head.name, windows=tuple(windows), targets=torch.tensor(targets).reshape(-1, 2))
+        if not question_fits(question, student.max_length(head)):
+            left_out.append(record.source)
+            continue
+        for stretch in question_stretches(student, head, record, question, None):
+            windows.append(stretch.window)
+            targets.append(window_target(stretch, record.spans or ()))
+    return SpanLesson(
+        head=head.name,
+        windows=tuple(windows),
+        targets=torch.tensor(targets).reshape(-1, 2),
+        left_out=tuple(left_out),
+    )
 
 
 def masked_word_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> MaskedWordLesson:

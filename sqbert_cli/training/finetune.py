@@ -76,6 +76,14 @@ class TeacherScores:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Examples that cannot be learnt from: their questions are longer than half of a window."""
+
+    head: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores on dev; the weights are kept if they are the best so far."""
 
@@ -125,7 +133,7 @@ def finetune(
     run: Run,
     teacher: Checkpoint | None = None,
     keep_vectors: Split | None = None,
-) -> Iterator[Step | TeacherScores | Evaluation | Finished]:
+) -> Iterator[LeftOut | TeacherScores | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
 
     Of several tasks each step is of one, drawn in proportion to its windows to a power. `keep_vectors` is running text
@@ -135,6 +143,7 @@ def finetune(
         make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
         for dataset in datasets
     ]
+    yield from (LeftOut(lesson.head, lesson.left_out) for lesson in lessons if lesson.left_out)
     if keep_vectors is not None:
         lessons.append(vector_lesson(student, keep_vectors.records, run.device))
     told = {

@@ -32,6 +32,8 @@ class Lesson(ABC):
 
     head: str
     windows: tuple[Window, ...]
+    left_out: tuple[str, ...] = ()
+    """Where examples came from that fit into no window."""
 
     @property
     def told(self) -> Any:
