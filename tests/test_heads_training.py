@@ -131,7 +131,7 @@ def three_tasks(tmp_path: Path) -> list[str]:
 
 def test_several_tasks_make_several_heads(tiny_model: Path, three_tasks: list[str], tmp_path: Path) -> None:
     multi = [part for task in three_tasks for part in ("--multi", task)]
-    ran = run_sqbert("finetune", "--model", tiny_model, *multi, "--keep-vectors", tmp_path / "text.txt",
+    ran = run_sqbert("finetune", "--model", tiny_model, *multi, "--vectors", tmp_path / "text.txt",
                      "--epochs", "1", "--max-length", "32", "--output", tmp_path / "out")  # fmt: skip
     assert ran.status == 0, ran.err
     assert "dev ner f1" in ran.err
@@ -186,7 +186,9 @@ def test_several_tasks_resume_to_the_same_bits(tiny_model: Path, three_tasks: li
         folder.mkdir(exist_ok=True)
         run = Run(folder, CPU, torch.float32, resume)
         student = with_heads(read_checkpoint(tiny_model), [dataset.head for dataset in datasets], settings)
-        for event in finetune(student, datasets, settings, run, keep_vectors=datasets[3].train):
+        for event in finetune(
+            student, datasets, settings, run, vectors=(datasets[3].train, read_checkpoint(tiny_model))
+        ):
             if isinstance(event, Step) and event.index == stop:
                 break
         return student.network.state_dict()

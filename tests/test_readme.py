@@ -91,7 +91,10 @@ def shape(text: str) -> str:
 @pytest.mark.parametrize("command", commands())
 def test_every_option_of_a_longer_command_exists(command: str) -> None:
     _, name, *arguments = shlex.split(command, comments=True)
-    known = {option for parameter in typer.main.get_command(app).commands[name].params for option in parameter.opts}  # type: ignore[attr-defined]
+    named = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    while hasattr(named, "commands"):  # `models info`
+        named = named.commands[arguments.pop(0)]
+    known = {option for parameter in named.params for option in parameter.opts}
     assert {argument for argument in arguments if argument.startswith("--")} <= known | {"--help"}
 
 

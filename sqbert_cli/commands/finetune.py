@@ -50,14 +50,19 @@ def finetune(
             help="One of several tasks, by its name; another name is a head for labels of your own.",
         ),
     ] = None,
-    keep_vectors: Annotated[
+    vectors: Annotated[
         Path | None,
         typer.Option(
             rich_help_panel=options.INPUT,
             exists=True,
             dir_okay=False,
-            help="Running text on which the sentence vectors of --model are kept (for `embed`).",
+            help="Running text on which the model keeps its sentence vectors (for `embed`), or learns those of "
+            "--vectors-of.",
         ),
+    ] = None,
+    vectors_of: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=options.INPUT, help="Whose sentence vectors; default: those of --model."),
     ] = None,
     characters: Annotated[
         int, typer.Option(rich_help_panel=options.INPUT, min=1, help="How much of running text is read.")
@@ -108,6 +113,8 @@ def finetune(
     with commas between. The weights that do best on dev are kept. A killed run goes on with --resume, to the same bits.
     """
     _check_usage(task, train, multi, data=data, own=bool(dev or multi_label or regression))
+    if vectors_of is not None and vectors is None:
+        raise typer.BadParameter("--vectors-of goes with --vectors")
     if multi_label and regression:
         raise typer.BadParameter("--multi-label and --regression exclude one another")
 
@@ -170,8 +177,11 @@ def finetune(
     run = open_run(output, place, training_dtype(dtype, place), resume=resume)
     student = with_heads(base, [dataset.head for dataset in datasets], chosen)
     guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
-    kept_text = read_text([keep_vectors], characters) if keep_vectors else None
-    finished = show_training(train_model(student, datasets, chosen, run, guide, kept_text), run)
+    kept = None
+    if vectors is not None:
+        whose = load(vectors_of or model, device="cpu", dtype="float32", offline=offline)
+        kept = read_text([vectors], characters), whose
+    finished = show_training(train_model(student, datasets, chosen, run, guide, kept), run)
     round_weights(student, save_dtype)
     scores = {
         split.name: judge(student, split, dataset.metrics, dataset.head)
@@ -183,7 +193,8 @@ def finetune(
         "task": ", ".join(dataset.name for dataset in datasets),
         "model": base.name,
         "teacher": teacher,
-        "vectors_kept_on": None if keep_vectors is None else keep_vectors.name,
+        "vectors_on": None if vectors is None else vectors.name,
+        "vectors_of": vectors_of,
         "settings": asdict(chosen),
         "data": {split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},

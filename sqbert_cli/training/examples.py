@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.answers import question_stretches
 from sqbert_cli.predict.entities import token_stretches
@@ -21,6 +21,7 @@ from sqbert_cli.tasks.entities import NOT_LEARNT, piece_targets
 from sqbert_cli.tasks.masked_words import special_ids
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.lessons import Lesson, MaskedWordLesson, SpanLesson, TextLesson, TokenLesson, VectorLesson
+from sqbert_cli.training.run import Run
 
 VECTOR_LENGTH = 128
 
@@ -104,9 +105,21 @@ def masked_word_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[
     )
 
 
-def vector_lesson(student: Checkpoint, records: Sequence[Record], device: torch.device) -> VectorLesson:
-    before = deepcopy(student.network.transformer).to(device).eval().requires_grad_(False)
-    return VectorLesson(head="", windows=text_windows(student, records, VECTOR_LENGTH), before=before)
+def vector_lesson(student: Checkpoint, records: Sequence[Record], wanted: Checkpoint, run: Run) -> VectorLesson:
+    """`wanted` is the model whose sentence vectors are learnt, or kept if it is the one that the student began as."""
+    if wanted.config.hidden_size != student.config.hidden_size:
+        raise SqbertError(
+            f"the vectors of `{wanted.name}` have {wanted.config.hidden_size} numbers, "
+            f"the model's {student.config.hidden_size}"
+        )
+    check_vocabulary(wanted, student)
+    encoder = wanted.network.transformer.to(run.device).eval().requires_grad_(False)
+    return VectorLesson(head="", windows=text_windows(student, records, VECTOR_LENGTH), wanted=encoder)
+
+
+def check_vocabulary(teacher: Checkpoint, student: Checkpoint) -> None:
+    if teacher.tokenizer.pieces.get_vocab() != student.tokenizer.pieces.get_vocab():
+        raise SqbertError(f"the teacher `{teacher.name}` has another vocabulary than the student")
 
 
 def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int) -> tuple[Window, ...]:

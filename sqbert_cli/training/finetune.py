@@ -21,7 +21,7 @@ from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.predict.texts import sequence_logits
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.training.examples import make_lesson, vector_lesson
+from sqbert_cli.training.examples import check_vocabulary, make_lesson, vector_lesson
 from sqbert_cli.training.lessons import Lesson, TextLesson, micro_batches
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.plan import Plan
@@ -132,25 +132,26 @@ def finetune(
     settings: FinetuneSettings,
     run: Run,
     teacher: Checkpoint | None = None,
-    keep_vectors: Split | None = None,
+    vectors: tuple[Split, Checkpoint] | None = None,
 ) -> Iterator[LeftOut | TeacherScores | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
 
-    Of several tasks each step is of one, drawn in proportion to its windows to a power. `keep_vectors` is running text
-    on which the encoder's sentence vectors stay as they are.
+    Of several tasks each step is of one, drawn in proportion to its windows to a power. `vectors` are running
+    text and the model whose sentence vectors the encoder is to have on it.
     """
     lessons = [
         make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
         for dataset in datasets
     ]
     yield from (LeftOut(lesson.head, lesson.left_out) for lesson in lessons if lesson.left_out)
-    if keep_vectors is not None:
-        lessons.append(vector_lesson(student, keep_vectors.records, run.device))
+    if vectors is not None:
+        lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
     told = {
         "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
         "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
         "starting weights": weights_hash(student),
         "teacher's weights": None if teacher is None else weights_hash(teacher),
+        "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
     if teacher is not None:
         lessons[0] = yield from _with_teacher(lessons[0], teacher, student, settings, run, told)
@@ -228,8 +229,7 @@ def _check_teacher(teacher: Checkpoint, student: Checkpoint, wanted: HeadConfig)
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
             hint="a teacher must have been trained on the same labels",
         )
-    if teacher.tokenizer.pieces.get_vocab() != student.tokenizer.pieces.get_vocab():
-        raise SqbertError(f"the teacher `{teacher.name}` has another vocabulary than the student")
+    check_vocabulary(teacher, student)
     positions = teacher.config.max_position_embeddings
     if positions < student.max_length(wanted):
         raise SqbertError(

@@ -128,13 +128,13 @@ class MaskedWordLesson(Lesson):
 
 @dataclass(frozen=True, kw_only=True)
 class VectorLesson(Lesson):
-    """The mean of a text's vectors, as the encoder had it before."""
+    """The mean of a text's vectors, as another encoder has it."""
 
-    before: Encoder = field(repr=False)
+    wanted: Encoder = field(repr=False)
 
     def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
         with torch.no_grad():
-            wanted = mean_pooled(self.before, batch)
+            wanted = mean_pooled(self.wanted, batch)
         ours = mean_pooled(student.network.transformer, batch)
         return (1 - functional.cosine_similarity(ours.float(), wanted.float())).mean().cpu()
 
