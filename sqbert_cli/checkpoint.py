@@ -88,6 +88,13 @@ class Checkpoint:
             hint="choose one with `--head`" if heads else "train one with `sqbert finetune`, or name another `--model`",
         )
 
+    def head_for(self, wanted: HeadConfig, name: str | None = None) -> HeadConfig:
+        """Return the head called `name`; else that of the name of `wanted`, of its labels, or the first of its kind."""
+        alike = [head for head in self.heads if head.kind == wanted.kind]
+        same = [head for head in alike if head.name == wanted.name]
+        same += [head for head in alike if wanted.labels and set(head.labels) == set(wanted.labels)]
+        return same[0] if same and name is None else self.head(wanted.kind, name)
+
 
 def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Read a folder that we or transformers wrote; tensors come back in float32."""

@@ -39,8 +39,9 @@ def forget(stream: TextIO) -> None:
 
 
 def printable(text: str) -> str:
-    """Leave out what could steer a terminal."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
+    """Leave out what could steer a terminal; white space of other kinds becomes a space."""
+    shown = (" " if character.isspace() and character != "\n" else character for character in text)
+    return "".join(character for character in shown if character.isprintable() or character == "\n")
 
 
 def write_out(text: str) -> None:

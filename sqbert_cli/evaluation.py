@@ -35,11 +35,10 @@ def judge(
     """Measure a model on labelled examples, reading them just as the commands do.
 
     `wanted` is the head of the task: its kind, and its labels in the order in which they are reported. The model's head
-    called `name` answers; without it, the one called as the task's, else the first of its kind.
+    called `name` answers; without it, the one that is most like the wanted.
     """
     checkpoint.network.eval()
-    names = [head.name for head in checkpoint.heads if head.kind == wanted.kind]
-    head = checkpoint.head(wanted.kind, name or (wanted.name if wanted.name in names else None))
+    head = checkpoint.head_for(wanted, name)
     match wanted.kind:
         case "token":
             found = find_entities(checkpoint, split.records, head=head.name)
@@ -86,6 +85,8 @@ def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Sco
         chances = word_chances(checkpoint, head.name, states[chosen])
         counts += torch.tensor([*told(chances, ids[chosen]), int(chosen.sum())])
     first, among_five, total = counts.tolist()
+    if not total:
+        raise SqbertError(f"`{split.name}` has no words that could be hidden")
     return Scores({"accuracy": first / total, "top5_accuracy": among_five / total})
 
 
@@ -97,7 +98,8 @@ def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig) -> 
     if wanted.problem_type != "regression" and set(head.labels) != set(wanted.labels):
         raise SqbertError(
             f"model `{checkpoint.name}` tells {', '.join(head.labels)}; the task wants {', '.join(wanted.labels)}",
-            hint="a model without names for its labels (`LABEL_0`) gets them as `id2label` in its `config.json`",
+            hint="another head is chosen with `--head`; a model without names for its labels (`LABEL_0`) gets them as "
+            "`id2label` in its `config.json`",
         )
 
 

@@ -53,7 +53,7 @@ def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any
         "name": checkpoint.name,
         "folder": str(folder),
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
-        "bytes": sum(file.stat().st_size for file in files[:1] if file.is_file()) or files[1].stat().st_size,
+        "bytes": next(file for file in files if file.is_file()).stat().st_size,
         "dtype": read_config(folder).get("dtype", "float32"),
         "config": checkpoint.config.to_dict(),
         "heads": [

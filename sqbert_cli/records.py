@@ -25,11 +25,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word that a file gives as such: where it lies in the text, and the columns of its line."""
+    """A word: where it lies in the text, and its line of columns where a file gives it as such."""
 
     start: int
     end: int
-    columns: tuple[str, ...] = ()
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ class Entities:
     entities: tuple[Found, ...]
     words: tuple[Word, ...] = ()
     """The words that were judged; an entity is some of them in a row."""
+    tags: tuple[str, ...] = ()
+    """What each word was judged to be, before anything was left out."""
     windows: int = 1
 
 

@@ -16,14 +16,14 @@ from seqeval.scheme import IOB2
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
-from sqbert_cli.records import Entities, Found, Record, Span, Word
+from sqbert_cli.records import Entities, Record, Span, Word
 from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import hide_words
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import make_lesson
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
+from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, LeftOut, finetune, with_heads
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run
@@ -251,14 +251,20 @@ def test_entity_scores_are_those_of_seqeval() -> None:
             tags.append(row)
             both.append(spans)
         text = "a " * 9
-        found = tuple(Found(text[s.start : s.end], s.start, s.end, 1.0, s.label) for s in both[1])
-        results.append(Entities(Record(text, spans=tuple(both[0])), found, words))
+        results.append(Entities(Record(text, spans=tuple(both[0])), (), words, tuple(found_tags[-1])))
     scores = score_entities(results)
     assert scores.metrics["f1"] == f1_score(gold_tags, found_tags)
     assert scores.metrics["strict_f1"] == f1_score(gold_tags, found_tags, mode="strict", scheme=IOB2)
     report = classification_report(gold_tags, found_tags, output_dict=True)
     assert {c.label: c.f1 for c in scores.classes} == {label: report[label]["f1-score"] for label in "XYZ"}
     assert 0 < scores.metrics["f1"] < 1
+
+
+def test_strict_scores_tell_a_tag_that_no_scheme_has() -> None:
+    words = (Word(0, 1), Word(2, 3))
+    loose = Entities(Record("a b", spans=(Span(0, 3, "X"),)), (), words, ("I-X", "I-X"))
+    assert score_entities([loose]).metrics["f1"] == 1.0
+    assert score_entities([loose]).metrics["strict_f1"] == 0.0
 
 
 def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
@@ -285,7 +291,7 @@ def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
 def test_entities_that_dev_has_and_train_has_not(tmp_path: Path) -> None:
     train = write_conll(tmp_path / "a", [[("Ann", "B-PER")]] * 3)
     dev = write_conll(tmp_path / "b", [[("Ann", "B-ORG")]])
-    with pytest.raises(SqbertError, match=r"has entities that .* has not: ORG"):
+    with pytest.raises(SqbertError, match="entities called `ORG` are not known"):
         choose_dataset("ner", Source(train=[train], dev=dev, fields=fields_of("ner")))
     none = write_conll(tmp_path / "c", [[("Ann", "O")]])
     with pytest.raises(SqbertError, match="has no entities"):
@@ -322,8 +328,8 @@ def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
     ("arguments", "message"),
     [
         (["--task", "ner"], "--task ner needs --train"),
-        (["--task", "sst2", "--train", "{file}"], "do not go with a GLUE task"),
-        (["--multi", "ner=x", "--task", "ner"], "--multi names its own files"),
+        (["--task", "sst2", "--train", "{file}"], "--train and --dev do not go with a GLUE task"),
+        (["--multi", "ner=x", "--task", "ner"], "--multi names its own tasks"),
         (["--data", "."], "give --task, --train or --multi"),
     ],
 )
@@ -348,3 +354,43 @@ def test_nli_files_of_every_spelling(tmp_path: Path) -> None:
     (tmp_path / "d.tsv").write_text("one\ttwo\n")
     with pytest.raises(SqbertError, match="does not name its columns"):
         choose_dataset("nli", Source(train=[tmp_path / "d.tsv"]))
+
+
+def test_a_task_finds_its_head_among_several(many_heads: Path, tmp_path: Path) -> None:
+    (tmp_path / "nli.jsonl").write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n' * 3)
+    write_conll(tmp_path / "a.conll", [[("Ann", "B-ORG")]])
+    ran = run_sqbert("evaluate", "--task", "nli", "--input", tmp_path / "nli.jsonl", "--model", many_heads)
+    assert ran.status == 0, ran.err
+    assert [row["label"] for row in json.loads(ran.out)[f"{tmp_path}/nli.jsonl"]["classes"]] == [
+        "entailment", "neutral", "contradiction",
+    ]  # fmt: skip
+    unknown = run_sqbert("evaluate", "--task", "ner", "--input", tmp_path / "a.conll", "--model", many_heads)
+    assert unknown.status == 1
+    assert f"{tmp_path}/a.conll:1: entities called `ORG` are not known" in unknown.err
+
+
+def test_what_fits_into_no_window_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    rows = [{"question": "a " * 40, "context": "a b", "answers": "b"}]
+    rows += [{"question": "a ?", "context": "b " * 90, "answers": ("b " * 60).strip()}]
+    rows = [row | {"answers": [{"text": row["answers"], "answer_start": len(row["context"]) - len(row["answers"]) - 1}]}
+            if row["question"] == "a ?" else row for row in rows]  # fmt: skip
+    rows += [{"question": "a ?", "context": f"a b {n}", "answers": "b"} for n in range(12)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "dev.jsonl").write_text(json.dumps(rows[-1]))
+    dataset = choose_dataset(
+        "qa", Source(train=[tmp_path / "a.jsonl"], dev=tmp_path / "dev.jsonl", fields=fields_of("qa"))
+    )
+    _, events = teach(tiny_model, [dataset], tmp_path / "run", epochs=1)
+    assert events[0] == LeftOut("qa", (f"{tmp_path}/a.jsonl:1", f"{tmp_path}/a.jsonl:2"))
+    few = replace(dataset, train=replace(dataset.train, records=dataset.train.records[:1]))
+    with pytest.raises(SqbertError, match="nothing to learn from"):
+        teach(tiny_model, [few], tmp_path / "none", epochs=1)
+
+
+def test_a_dev_file_of_hidden_words_is_used(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"{name} the film was not bad but it was very boring and awful\n" * 3)
+    dataset = choose_dataset("masked", Source(train=[tmp_path / "a"], dev=tmp_path / "b"))
+    assert dataset.dev[0].records[0].text.startswith("b the")
+    with pytest.raises(SqbertError, match="has too few texts to hold some out"):
+        choose_dataset("masked", Source(train=[tmp_path / "a"]))

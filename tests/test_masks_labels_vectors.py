@@ -137,6 +137,7 @@ def test_labels_of_ones_own_on_the_command_line(many_heads: Path, tmp_path: Path
     [
         (["--labels", "a,a"], "--labels names something twice"),
         (["--labels", " , "], "--labels names nothing"),
+        (["--labels", "a"], "a single label would always be right"),
         (["--template", "x {}"], "--template and --method go with --labels"),
         (["--labels", "a,b", "--head", "x"], "--labels goes without"),
         (["--labels", "a,b", "--template", "x"], "the template `x` does not hold `{}` once"),

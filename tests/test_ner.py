@@ -107,6 +107,15 @@ def test_the_pieces_of_a_word_agree(strategy: str, scores: list[float]) -> None:
     assert sure == pytest.approx(scores)
 
 
+def test_many_words_are_judged_right_by_many_threads() -> None:
+    pieces = torch.rand(60_000, 3)
+    owner = [place // 5 for place in range(len(pieces))]
+    found, _ = judge_words(pieces, owner, 12_000, "first")
+    assert found == pieces[::5].argmax(-1).tolist()
+    surest = pieces.view(12_000, 5, 3)[torch.arange(12_000), pieces.max(-1).values.view(12_000, 5).argmax(-1)]
+    assert judge_words(pieces, owner, 12_000, "max")[0] == surest.argmax(-1).tolist()
+
+
 def test_strategies_differ_where_pieces_do() -> None:
     pieces = torch.tensor([[0.6, 0.4], [0.1, 0.9]])
     best = {strategy: judge_words(pieces, [0, 0], 1, strategy)[0] for strategy in ("first", "average", "max")}  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_an_answer_cuts_no_word() -> None:
     table = logits(8, {4: 3.0, 3: 1.0}, {3: 3.0, 4: 1.0, 5: 0.0})
     one_word = stretch(4, words=[0, 0, 1, 2])
     assert window_answers(one_word, table, 30)[0][0][1:] == (0, 5)
-    within = Stretch(one_word.window, 3, one_word.pieces, range(1, 3))  # neither the first nor the last of its text
+    within = replace(one_word, is_first=False, is_last=False)  # of a longer text
     assert all(start >= 6 and end <= 8 for _, start, end in window_answers(within, table, 30)[0])
 
 
@@ -97,6 +98,10 @@ def test_a_window_learns_the_answer_that_is_wholly_in_it() -> None:
     assert window_target(one, [Span(3, 8)]) == (4, 5)
     assert window_target(one, [Span(4, 8)]) == (4, 5)  # a part of a piece is learnt as the piece
     assert window_target(one, [Span(9, 40), Span(0, 2)]) == (3, 3)
+    assert window_target(one, [Span(2, 6)]) == (4, 4)  # a space belongs to no piece
+    assert window_target(replace(one, is_first=False), [Span(0, 5)]) == (3, 4)
+    later = replace(one, pieces=one.pieces[1:], is_first=False)
+    assert window_target(later, [Span(0, 5)]) == NO_ANSWER  # it began before
     assert window_target(one, []) == NO_ANSWER
 
 
@@ -302,6 +307,25 @@ def test_questions_without_an_answer_are_scored_as_in_version_2() -> None:
     right = Answers(Record("a b", "?", spans=()), (), 0.9)
     wrong = Answers(Record("a b", "?", spans=()), (Found("b", 2, 3, 0.9),), 0.1)
     assert score_answers([right, wrong]).metrics["no_answer_accuracy"] == 0.5
+
+
+def test_a_stride_that_leaves_no_room_beside_a_long_question(many_heads: Path) -> None:
+    records = [Record(CONTEXT * 9, "a"), Record(CONTEXT * 9, "a " * 14), Record(CONTEXT), Record(CONTEXT, "a")]
+    found = list(find_answers(checkpoint_of(many_heads), records, stride=20))
+    assert [isinstance(result, Answers) for result in found] == [True, True, False, True]
+    assert found[2] == BadRecord("the question", "no question")
+
+
+def test_many_answers_are_many_where_there_are(many_heads: Path) -> None:
+    result = answer(checkpoint_of(many_heads), "a b c d e f g h i j k l m n o p", top_k=8, no_answer_threshold=1.0,
+                    max_answer_words=1)  # fmt: skip
+    assert len(result.answers) == 8
+
+
+def test_predictions_without_an_id_are_refused(many_heads: Path) -> None:
+    ran = run_sqbert("qa", "a ?", "--model", many_heads, "--format", "squad", stdin=CONTEXT)
+    assert ran.status == 1
+    assert "has no `id`" in ran.err
 
 
 def test_records_that_are_bad_pass_through(many_heads: Path) -> None:

@@ -109,7 +109,7 @@ def test_conll_in_four_columns(tmp_path: Path) -> None:
     assert (first.text, first.source) == ("EU rejects German", f"{file}:3")
     assert first.spans == (Span(0, 2, "ORG"), Span(11, 17, "MISC"))
     assert first.words is not None
-    assert first.words[1] == Word(3, 10, ("rejects", "VBZ", "I-VP", "O"))
+    assert first.words[1] == Word(3, 10, "rejects VBZ I-VP O")
     assert (second.text, second.spans) == ("Peter", (Span(0, 5, "PER"),))
 
 
@@ -129,6 +129,7 @@ def test_conll_in_two_columns_with_tabs_and_windows_line_ends(tmp_path: Path) ->
         (b"a O\nb X O\n\nc O\n", 2, "3 columns, but the sentence began with 2"),
         (b"a O\n\xff O\n\nc O\n", 2, "not UTF-8"),
         (b"\tO\n\nc O\n", 1, "no word in the first column"),
+        (b"a B-\n\nc O\n", 1, "no tag in the last column"),
     ],
 )
 def test_a_bad_line_costs_its_sentence_only(tmp_path: Path, content: bytes, line: int, reason: str) -> None:
@@ -140,10 +141,23 @@ def test_a_bad_line_costs_its_sentence_only(tmp_path: Path, content: bytes, line
     assert good.text == "c"
 
 
+def test_documents_and_odd_blanks_are_no_words(tmp_path: Path) -> None:
+    file = tmp_path / "a.conll"
+    file.write_text("EU NNP B-ORG \n-DOCSTART- O\nPeter  NNP\tB-PER\n\t\nAnn\tNNP\tB-PER\n")
+    first, second, third = read_records(file)
+    assert isinstance(first, Record)
+    assert (first.text, first.spans) == ("EU", (Span(0, 2, "ORG"),))
+    assert isinstance(third, Record)
+    assert third.text == "Ann"
+    assert not isinstance(second, Record) or second.text == "Peter  NNP"
+
+
 def test_conll_out_keeps_the_columns_and_adds_one() -> None:
-    words = (Word(0, 2, ("EU", "NNP", "I-ORG")), Word(3, 10, ("rejects", "VBZ", "O")))
+    words = (Word(0, 2, "EU NNP I-ORG"), Word(3, 10, "rejects VBZ O"))
     result = Entities(Record("EU rejects", words=words), (Found("EU", 0, 2, 0.9, "ORG"),), words)
     assert conll_lines(result) == "EU NNP I-ORG B-ORG\nrejects VBZ O O\n\n"
+    tabs = Entities(Record("New York"), (Found("New York", 0, 8, 0.9, "LOC"),), (Word(0, 8, "New York\tO"),))
+    assert conll_lines(tabs) == "New York\tO\tB-LOC\n\n"
     plain = Entities(Record("EU rejects"), (Found("EU", 0, 2, 0.9, "ORG"),), (Word(0, 2), Word(3, 10)))
     assert conll_lines(plain) == "EU B-ORG\nrejects O\n\n"
 
@@ -177,11 +191,10 @@ def test_squad_is_told_from_jsonl(tmp_path: Path, indent: int | None) -> None:
     assert first.fields == {"id": "q1", "question": "Who?"}
     assert isinstance(none, Record)
     assert none.spans == ()
-    assert isinstance(moved, Record)
-    assert moved.spans == (Span(15, 19),)
+    assert moved == BadRecord(f"{file}: question q3", "the answer 'Rome': it is not at 3")
     where = f"{file}: question q4"
-    assert absent == BadRecord(where, "the answer '1900' does not match: the context does not have it")
-    assert empty == BadRecord(f"{file}: question q5", "the question is empty")
+    assert absent == BadRecord(where, "the answer '1900': the context does not have it")
+    assert empty == BadRecord(f"{file}: question q5", "the question is empty, or no text")
 
 
 def test_a_json_file_that_is_not_squad_says_so(tmp_path: Path) -> None:
@@ -229,7 +242,19 @@ def test_gold_answers_in_every_spelling(answers: object, spans: tuple[Span, ...]
     assert answer_spans(answers, "Ann sat") == spans
 
 
-@pytest.mark.parametrize("answers", [5, [{"text": ""}], [7], {"text": "a"}, ["x"], [{"text": "a", "answer_start": 1}]])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        5,
+        [{"text": ""}],
+        [7],
+        {"text": "a"},
+        ["x"],
+        "a",
+        [{"text": "a", "answer_start": 1}],
+        {"text": ["a"], "answer_start": []},
+    ],
+)
 def test_gold_answers_that_cannot_be(answers: object) -> None:
     with pytest.raises(ValueError, match=r"answer"):
         answer_spans(answers, "a cat sat")

@@ -112,11 +112,26 @@ def finetune(
     Starts from the shipped model, or from --model. Labels are discovered; several in one text are a JSON list, or names
     with commas between. The weights that do best on dev are kept. A killed run goes on with --resume, to the same bits.
     """
-    _check_usage(task, train, multi, data=data, own=bool(dev or multi_label or regression))
-    if vectors_of is not None and vectors is None:
-        raise typer.BadParameter("--vectors-of goes with --vectors")
-    if multi_label and regression:
-        raise typer.BadParameter("--multi-label and --regression exclude one another")
+    is_glue, is_own = task in options.GLUE, bool(train) and task is None
+    fields = bool(text_field or pair_field or label_field)
+    for wrong, message in (
+        (not (multi or task or train), "give --task, --train or --multi"),
+        (multi and (task or train or data or dev or head), "--multi names its own tasks, files and heads"),
+        (
+            multi and (fields or teacher),
+            "--text-field, --pair-field, --label-field and --teacher do not go with --multi",
+        ),
+        (is_glue and (train or dev), "--train and --dev do not go with a GLUE task"),
+        ((multi_label or regression) and not is_own, "--multi-label and --regression go with --train alone"),
+        (multi_label and regression, "--multi-label and --regression exclude one another"),
+        (data and not is_glue, "--data goes with a GLUE task"),
+        (task and not is_glue and not train, f"--task {task} needs --train"),
+        (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (vectors_of and not vectors, "--vectors-of goes with --vectors"),
+        (vectors and freeze_encoder, "--vectors teaches the encoder, which --freeze-encoder leaves as it is"),
+    ):
+        if wrong:
+            raise typer.BadParameter(message)
 
     from dataclasses import asdict, replace
 
@@ -184,7 +199,9 @@ def finetune(
     finished = show_training(train_model(student, datasets, chosen, run, guide, kept), run)
     round_weights(student, save_dtype)
     scores = {
-        split.name: judge(student, split, dataset.metrics, dataset.head)
+        split.name if len(datasets) == 1 else f"{dataset.name}: {split.name}": judge(
+            student, split, dataset.metrics, dataset.head
+        )
         for dataset in datasets
         for split in dataset.dev
     }
@@ -196,7 +213,7 @@ def finetune(
         "vectors_on": None if vectors is None else vectors.name,
         "vectors_of": vectors_of,
         "settings": asdict(chosen),
-        "data": {split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
+        "data": {f"{d.name}: {split.name}": split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},
         **asdict(finished),
     }
@@ -204,20 +221,3 @@ def finetune(
     for name, of_split in scores.items():
         show_scores(name, of_split)
     talk.print(f"saved to {output}")
-
-
-def _check_usage(
-    task: str | None, train: list[Path] | None, multi: list[str] | None, *, data: Path | None, own: bool
-) -> None:
-    """Tell in the words of the options what does not go together."""
-    is_glue = task in options.GLUE
-    if multi and (task or train or data or own):
-        raise typer.BadParameter("--multi names its own files, and goes without --task, --train, --dev and --data")
-    if not (multi or task or train):
-        raise typer.BadParameter("give --task, --train or --multi")
-    if is_glue and (train or own):
-        raise typer.BadParameter("--train, --dev, --multi-label and --regression do not go with a GLUE task")
-    if data and not is_glue:
-        raise typer.BadParameter("--data goes with a GLUE task")
-    if task and not is_glue and not train:
-        raise typer.BadParameter(f"--task {task} needs --train")

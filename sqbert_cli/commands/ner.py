@@ -17,13 +17,16 @@ def ner(
     model: options.Model = None,
     head: options.Head = None,
     format: Annotated[
-        options.EntityFormatName,
+        Literal["auto", "table", "jsonl", "csv", "tsv", "conll", "html"],
         typer.Option(
             rich_help_panel=options.OUTPUT,
             help="auto: highlighted for a terminal, JSONL for a pipe or a file; html: a page to look at.",
         ),
     ] = "auto",
-    labels: options.Labels = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=options.OUTPUT, metavar="A,B,...", help="Only entities of these labels."),
+    ] = None,
     threshold: Annotated[
         float, typer.Option(rich_help_panel=options.OUTPUT, min=0, max=1, help="Only entities that score so much.")
     ] = 0.0,

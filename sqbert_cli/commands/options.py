@@ -15,8 +15,6 @@ from sqbert_cli.text.readers import Format as InputFormatName
 INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
 """Panels of the help."""
 
-EntityFormatName = Literal["auto", "table", "jsonl", "csv", "tsv", "conll", "html"]
-AnswerFormatName = Literal["auto", "table", "jsonl", "csv", "tsv", "squad"]
 FormatName = Literal["auto", "table", "jsonl", "csv", "tsv"]
 OnErrorName = Literal["skip", "fail"]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
@@ -85,10 +83,6 @@ OnError = Annotated[
 ]
 
 Texts = Annotated[list[str] | None, typer.Argument(help="Texts; none, or `-`: read standard input.")]
-Labels = Annotated[
-    str | None, typer.Option(rich_help_panel=OUTPUT, metavar="A,B,...", help="Only entities of these labels.")
-]
-
 Task = Annotated[
     TaskName | None,
     typer.Option(
@@ -103,10 +97,22 @@ Head = Annotated[
     ),
 ]
 TextFieldOf = Annotated[
-    str | None, typer.Option(rich_help_panel=INPUT, help="Field of the text; default: text, of a context: context.")
+    str | None,
+    typer.Option(
+        "--text-field",
+        "--context-field",
+        rich_help_panel=INPUT,
+        help="Field of the text; default: text, of a context: context.",
+    ),
 ]
 PairFieldOf = Annotated[
-    str | None, typer.Option(rich_help_panel=INPUT, help="Field of the second text; of a question: question.")
+    str | None,
+    typer.Option(
+        "--pair-field",
+        "--question-field",
+        rich_help_panel=INPUT,
+        help="Field of the second text; of a question: question.",
+    ),
 ]
 LabelFieldOf = Annotated[
     str | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,7 +35,7 @@ def qa(
     model: options.Model = None,
     head: options.Head = None,
     format: Annotated[
-        options.AnswerFormatName,
+        Literal["auto", "table", "jsonl", "csv", "tsv", "squad"],
         typer.Option(
             rich_help_panel=options.OUTPUT,
             help="auto: sentences for a terminal, JSONL for a pipe or a file; squad: the official prediction file.",

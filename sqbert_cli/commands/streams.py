@@ -93,12 +93,9 @@ def show_results(
 ) -> None:
     """Show every result; report every bad line, and end with status 1 if there was one."""
     mishaps = Mishaps(on_error)
-    for result in results:
+    for result in mishaps.sort_out(results, meter):
         try:
-            if isinstance(result, BadRecord):
-                raise SqbertError(f"{result.source}: {result.reason}")
             show(result)
-            meter.count()
         except SqbertError as error:
             mishaps.report(error)
     mishaps.end()
@@ -147,5 +144,5 @@ def _decoded(argument: str, what: str = "text") -> str:
     except UnicodeDecodeError as error:
         raise SqbertError(f"the {what} is not UTF-8: {error.reason}") from error
     if not text.strip():
-        raise SqbertError(f"the {what} is empty", hint='try `sqbert classify "I loved every minute of it"`')
+        raise SqbertError(f"the {what} is empty", hint="type some words")
     return text

@@ -50,7 +50,7 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
                         talk.print(f"step {event.index}/{event.steps}  {_step_note(event)}")
                 case LeftOut():
                     some = ", ".join(event.sources[:LISTED])
-                    show_warning(f"{event.head}: {len(event.sources):,} questions are too long for a window: {some}")
+                    show_warning(f"{event.head}: {len(event.sources):,} examples do not fit into windows: {some}")
                 case TeacherScores():
                     note = "asking the teacher"
                     bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)

@@ -43,10 +43,12 @@ def find_answers(
     not grow with it. There is no answer where that is likelier than `no_answer_threshold`; 1 always gives one.
     """
     chosen = checkpoint.head("span", head)
+    window_stride(stride, checkpoint.max_length(chosen) - 3)
 
     def answer(some: Sequence[Record]) -> Iterator[Answers | BadRecord]:
         questions = checkpoint.tokenizer.encode([record.pair or "" for record in some])
-        fits = [question_fits(question, checkpoint.max_length(chosen)) for question in questions]
+        longest = checkpoint.max_length(chosen)
+        fits = [bool(record.pair) and question_fits(q, longest) for record, q in zip(some, questions, strict=True)]
         windows = (
             (number, stretch)
             for number, (record, question, fit) in enumerate(zip(some, questions, fits, strict=True))
@@ -61,7 +63,7 @@ def find_answers(
                 scored = ((stretch, row) for (_, stretch), row in of_record)
                 yield _answers(record, scored, top_k, no_answer_threshold, max_answer_words)
             else:
-                yield too_long(record, question, checkpoint.max_length(chosen))
+                yield _unfit(record, question, longest)
 
     return in_order(records, answer, live)
 
@@ -76,14 +78,17 @@ def question_stretches(
         return checkpoint.tokenizer.window(question, ids)
 
     sections = read_pieces(checkpoint.tokenizer, record.text)
-    return stretches(sections, frame, len(question) + 2, room, window_stride(stride, room))
+    shared = min(window_stride(stride, checkpoint.max_length(head) - 3), room - 1)
+    return stretches(sections, frame, len(question) + 2, room, shared)
 
 
-def too_long(record: Record, question: Sequence[int], max_length: int) -> BadRecord:
+def _unfit(record: Record, question: Sequence[int], max_length: int) -> BadRecord:
+    source = record.source or "the question"
+    if not record.pair:
+        return BadRecord(source, "no question")
     longest = (max_length - 3) // 2
     return BadRecord(
-        record.source or "the question",
-        f"the question has {len(question)} tokens, more than half of the model's window: at most {longest}",
+        source, f"the question has {len(question)} tokens, more than half of the model's window: at most {longest}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
+from sqbert_cli.predict.rows import grouped, head_rows
 from sqbert_cli.predict.stream import Records, in_order
-from sqbert_cli.predict.texts import encode, sequence_logits
 from sqbert_cli.predict.vectors import text_vectors
 from sqbert_cli.records import BadRecord, Classification, Record
-from sqbert_cli.tasks.classification import combine, decode
+from sqbert_cli.tasks.classification import decode
 
 Method: TypeAlias = Literal["nli", "embedding"]
 TEMPLATES: dict[Method, str] = {"nli": "This text is about {}.", "embedding": "{}"}
@@ -42,6 +42,8 @@ def classify_any(
     pipeline). `embedding` compares the vector of the text with those of the filled templates: a softmax over cosines,
     or with `multi_label` the cosines themselves.
     """
+    if len(labels) == 1 and not multi_label:
+        raise SqbertError("a single label would always be right", hint="name another, or use `--multi-label`")
     method = method or default_method(checkpoint)
     filled = _filled(template or TEMPLATES[method], labels)
     problem: ProblemType = "multi_label_classification" if multi_label else "single_label_classification"
@@ -102,15 +104,21 @@ def _filled(template: str, labels: Sequence[str]) -> list[str]:
 def _entailed(
     checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], hypotheses: list[str], multi_label: bool
 ) -> Tensor:
-    """*Shapes:* N records -> (N, labels)."""
-    pairs = [replace(record, pair=hypothesis) for record in records for hypothesis in hypotheses]
-    windows = encode(checkpoint, pairs, checkpoint.max_length(head))
-    logits = sequence_logits(checkpoint, head.name, [window for some in windows for window in some])
-    parts = logits.split([len(some) for some in windows])
-    whole = torch.stack(
-        [combine(part, [len(w.input_ids) for w in some]) for part, some in zip(parts, windows, strict=True)]
-    ).unflatten(0, (len(records), len(hypotheses)))  # (N, labels, 3)
-    entailment, contradiction = _places(head)
+    """*Shapes:* N records -> (N, labels). A long text's windows are averaged by their tokens."""
+    tokenizer, length = checkpoint.tokenizer, checkpoint.max_length(head)
+    texts, statements = tokenizer.encode([record.text for record in records]), tokenizer.encode(hypotheses)
+    pairs = (
+        (n, label, window)
+        for n, text in enumerate(texts)
+        for label, statement in enumerate(statements)
+        for window in tokenizer.windows(text, statement, length)
+    )
+    sums = torch.zeros(len(texts), len(statements), len(head.labels))
+    tokens = torch.zeros(len(texts), len(statements), 1)
+    for (n, label, window), logits in grouped(pairs, lambda pair: pair[2], partial(head_rows, checkpoint, head.name)):
+        sums[n, label] += logits * len(window.input_ids)
+        tokens[n, label] += len(window.input_ids)
+    whole, (entailment, contradiction) = sums / tokens, _places(head)
     if multi_label:
         return whole[..., [contradiction, entailment]].softmax(-1)[..., 1]
     return whole[..., entailment].softmax(-1)

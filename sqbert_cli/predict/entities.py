@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -15,9 +16,9 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.rows import grouped, head_rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Entities, Record, Word
-from sqbert_cli.tasks.entities import Strategy, decode, judge_words, word_of_pieces
+from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, word_of_pieces
 from sqbert_cli.text.pieces import Pieces, read_pieces, word_bounds
-from sqbert_cli.text.tags import OUTSIDE, split_tag
+from sqbert_cli.text.tags import OUTSIDE
 from sqbert_cli.text.windows import Stretch, stretches
 
 
@@ -39,24 +40,19 @@ def find_entities(
     at least so much.
     """
     chosen = checkpoint.head("token", head)
-    if unknown := sorted(set(labels or ()) - set(entity_labels(chosen))):
+    if unknown := sorted(set(labels or ()) - set(entity_labels(chosen.labels))):
         raise SqbertError(
             f"model `{checkpoint.name}` has no entities called {', '.join(f'`{label}`' for label in unknown)}",
-            hint=f"it has: {', '.join(entity_labels(chosen))}",
+            hint=f"it has: {', '.join(entity_labels(chosen.labels))}",
         )
 
     def answer(some: Sequence[Record]) -> Iterator[Entities]:
         for record, parts, probabilities in _judged(checkpoint, chosen, some, stride):
             result = _entities(record, parts, probabilities, chosen, strategy)
             kept = (e for e in result.entities if e.score >= threshold and (labels is None or e.label in labels))
-            yield Entities(record, tuple(kept), result.words, result.windows)
+            yield replace(result, entities=tuple(kept))
 
     return in_order(records, answer, live)
-
-
-def entity_labels(head: HeadConfig) -> tuple[str, ...]:
-    """Names of entities, without the prefixes of tags."""
-    return tuple(dict.fromkeys(split_tag(tag)[1] for tag in head.labels if tag != OUTSIDE))
 
 
 def token_stretches(checkpoint: Checkpoint, head: HeadConfig, record: Record, stride: int | None) -> Iterator[Stretch]:
@@ -102,5 +98,5 @@ def _entities(
     else:
         word_of = word_of_pieces([offsets for part in parts for offsets in part.offsets], words)
     labels, scores = judge_words(probabilities, word_of, len(words), strategy)
-    outside = [OUTSIDE if score == 0 else head.labels[label] for label, score in zip(labels, scores, strict=True)]
-    return Entities(record, decode(record.text, words, outside, scores), words, len(parts))
+    tags = tuple(OUTSIDE if score == 0 else head.labels[label] for label, score in zip(labels, scores, strict=True))
+    return Entities(record, decode(record.text, words, tags, scores), words, tags, len(parts))

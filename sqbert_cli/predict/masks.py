@@ -26,7 +26,7 @@ def fill_masks(
     targets: Sequence[str] | None = None,
     live: bool = False,
 ) -> Iterator[Filled | BadRecord]:
-    """Give each `[MASK]` of a text its likeliest words, or how likely `targets` are; in order.
+    """Give each `[MASK]` of a text its `top_k` likeliest words, or how likely each of `targets` is; in order.
 
     Each mask is filled by itself, the others left as they are. A score is a share of the whole vocabulary.
     """
@@ -78,7 +78,7 @@ def _best(
 ) -> tuple[Found, ...]:
     """*Shape:* (V,)."""
     ids = torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size)) if wanted is None else wanted
-    best = chances[ids].topk(min(top_k, len(ids)))
+    best = chances[ids].topk(min(top_k, len(ids)) if wanted is None else len(ids))
     words = (checkpoint.tokenizer.pieces.id_to_token(int(ids[place])) for place in best.indices)
     return tuple(Found(str(word), *offsets, score) for word, score in zip(words, best.values.tolist(), strict=True))
 

@@ -14,16 +14,18 @@ from sqbert_cli.text.windows import Stretch
 
 NO_ANSWER = (0, 0)
 """Start and end of a row that has no answer: its first token."""
-BEST_OF_WINDOW = 20
+BEST_OF_WINDOW, LOOKED_AT = 20, 100
 
 
 def window_target(stretch: Stretch, spans: Sequence[Span]) -> tuple[int, int]:
     """Return the places in the row where the first of the answers begins and ends that is wholly in the window."""
     offsets = stretch.pieces.offsets
     for span in spans:
-        inside = [i for i, (start, end) in enumerate(offsets) if start < span.end and end > span.start]
-        if inside and offsets[inside[0]][0] <= span.start and offsets[inside[-1]][1] >= span.end:
-            return stretch.first + inside[0], stretch.first + inside[-1]
+        touched = [place for place, (start, end) in enumerate(offsets) if start < span.end and end > span.start]
+        begins = stretch.is_first or (touched and offsets[0][0] <= span.start)
+        ends = stretch.is_last or (touched and offsets[-1][1] >= span.end)
+        if touched and begins and ends:
+            return stretch.first + touched[0], stretch.first + touched[-1]
     return NO_ANSWER
 
 
@@ -40,27 +42,29 @@ def window_answers(stretch: Stretch, logits: Tensor, max_words: int) -> tuple[li
     its spans little. Spans begin and end with whole words. *Shape:* (T, 2).
     """
     start, end = logits.float().softmax(0).unbind(-1)
-    nothing = float(start[0] * end[0])
-    pieces = stretch.pieces
+    nothing, pieces = float(start[0] * end[0]), stretch.pieces
     if not len(pieces):
         return [], nothing
     inside = slice(stretch.first, stretch.first + len(pieces))
-    words = torch.tensor(pieces.words)
-    is_first, is_last = stretch.owned.start == 0, stretch.owned.stop == len(pieces)
+    joint = (start[inside, None] * end[None, inside]).where(_whole_words(stretch, max_words), 0.0).flatten()
+    best = joint.topk(min(LOOKED_AT, len(joint)))
+    found: list[tuple[float, int, int]] = []
+    for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        left, right = pieces.offsets[place // len(pieces)][0], pieces.offsets[place % len(pieces)][1]
+        if score > 0 and all(right <= other[1] or left >= other[2] for other in found):
+            found.append((score, left, right))
+    return found[:BEST_OF_WINDOW], nothing
+
+
+def _whole_words(stretch: Stretch, max_words: int) -> Tensor:
+    """Which pairs of a first and a last piece are some words in a row. *Shape of the result:* (P, P)."""
+    words = torch.tensor(stretch.pieces.words)
     change = words[1:] != words[:-1]
-    begins = torch.cat([torch.tensor([is_first]), change])  # a window's edge may be within a word
-    ends = torch.cat([change, torch.tensor([is_last])])
-    distance = words[None, :] - words[:, None]  # (P, P)
+    begins = torch.cat([torch.tensor([stretch.is_first]), change])
+    ends = torch.cat([change, torch.tensor([stretch.is_last])])
+    distance = words[None, :] - words[:, None]
     allowed = begins[:, None] & ends[None, :] & (distance >= 0) & (distance < max_words)
-    allowed &= torch.ones_like(allowed).triu()
-    joint = (start[inside, None] * end[None, inside]).where(allowed, 0.0).flatten()
-    best = joint.topk(min(BEST_OF_WINDOW, len(joint)))
-    spans = [
-        (score, pieces.offsets[place // len(pieces)][0], pieces.offsets[place % len(pieces)][1])
-        for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        if score > 0
-    ]
-    return spans, nothing
+    return allowed & torch.ones_like(allowed).triu()
 
 
 def best_answers(context: str, spans: Iterable[tuple[float, int, int]], count: int) -> tuple[Found, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, HeadKind, ProblemType
 from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined, own_dataset, read_split
+from sqbert_cli.tasks.entities import entity_labels
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
 from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
@@ -17,6 +18,7 @@ from sqbert_cli.tasks.running_text import masked_dataset, read_text
 from sqbert_cli.tasks.spans import (
     ANSWER_FIELDS,
     ENTITY_FIELDS,
+    check_entities,
     entity_counts,
     entity_dataset,
     entity_problems,
@@ -62,14 +64,14 @@ def parse_multi(items: Sequence[str], source: Source) -> list[Dataset]:
         name, equals, paths = item.partition("=")
         if not (name and equals and paths):
             raise SqbertError(f"`{item}` is not a task", hint="expected `ner=train.conll:dev.conll`, or `sst2=glue`")
-        train, _, dev = paths.partition(":")
-        files = [Path(path) for path in (*train.split(","), dev) if path]
-        if absent := [path for path in files if not path.exists()]:
+        before, _, after = paths.partition(":")
+        train, dev = [Path(path) for path in before.split(",") if path], Path(after) if after else None
+        if absent := [path for path in (*train, dev) if path and not path.exists()]:
             raise SqbertError(f"`{item}`: `{absent[0]}` does not exist")
         own = replace(
             source,
-            train=[Path(path) for path in train.split(",")],
-            dev=Path(dev) if dev else None,
+            train=train,
+            dev=dev,
             fields=fields_of(name),
         )
         dataset = choose_dataset(name, own)
@@ -87,10 +89,10 @@ def choose_dataset(task: str | None, source: Source) -> Dataset:
         return glue_dataset(task, source.train[0] if source.train else None, offline=source.offline)
     if not source.train:
         raise SqbertError(f"the task `{task}` needs files to learn from", hint="name them with `--train`")
-    if task == "masked":
-        return masked_dataset(read_text(source.train, source.characters), source.seed)
-    train = joined([read_examples(task, path, source) for path in source.train])
     dev = None if source.dev is None else read_examples(task, source.dev, source)
+    if task == "masked":
+        return masked_dataset(read_text(source.train, source.characters), dev, source.seed)
+    train = joined([read_examples(task, path, source) for path in source.train])
     if task == "ner":
         return entity_dataset(train, dev, source.seed)
     if task == "qa":
@@ -153,8 +155,11 @@ def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
         )
     else:
         split = read_examples(task, source.train[0], replace(source, problem=own.problem_type))
-        head = replace(own, labels=NLI_LABELS) if task == "nli" else own
+        head = replace(own, name="nli", labels=NLI_LABELS) if task == "nli" else own
         test = Test(head=head, metrics=OWN_METRICS[own.problem_type], splits=(split,))
+    if test.head.kind == "token":
+        for split in test.splits:
+            check_entities(split, entity_labels(test.head.labels))
     if test.head.kind == "sequence" and test.head.problem_type != "regression":
         for split in test.splits:
             check_known(split, test.head.labels)

@@ -68,6 +68,8 @@ def make_split(name: str, items: Iterable[Record | BadRecord]) -> Split:
 def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
     """Read a label as the problem wants it: a name, several names (a list, or a text with commas), or a number."""
     gold = record.gold
+    if gold is None:
+        return BadRecord(record.source, "no label")
     if problem == "regression":
         number = finite(gold)
         if number is None:

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from sqbert_cli.records import Found, Span, Word
 from sqbert_cli.text.conll import word_spans
-from sqbert_cli.text.pieces import Pieces
-from sqbert_cli.text.tags import OUTSIDE, span_tags, tag_spans
+from sqbert_cli.text.tags import OUTSIDE, span_tags, split_tag, tag_spans
+from sqbert_cli.text.windows import Stretch
 
 Strategy: TypeAlias = Literal["first", "average", "max"]
 NOT_LEARNT = -100
@@ -24,9 +24,15 @@ def tags_of(labels: Sequence[str]) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in "BI"))
 
 
-def piece_targets(pieces: Pieces, spans: Sequence[Span], tags: Sequence[str]) -> list[int]:
+def entity_labels(tags: Sequence[str]) -> tuple[str, ...]:
+    """Names of entities, without the prefixes of tags."""
+    return tuple(dict.fromkeys(split_tag(tag)[1] for tag in tags if tag != OUTSIDE))
+
+
+def piece_targets(stretch: Stretch, spans: Sequence[Span], tags: Sequence[str]) -> list[int]:
     """Return the index of each piece's tag: of the first of a word that of the word, of others `NOT_LEARNT`."""
-    starts = [index for index, word in enumerate(pieces.words) if index == 0 or word != pieces.words[index - 1]]
+    pieces = stretch.pieces
+    starts = [n for n in range(len(pieces)) if (pieces.words[n] != pieces.words[n - 1] if n else stretch.is_first)]
     ends = [*starts[1:], len(pieces)]
     words = [Word(pieces.offsets[a][0], pieces.offsets[b - 1][1]) for a, b in zip(starts, ends, strict=True)]
     targets = [NOT_LEARNT] * len(pieces)
@@ -68,11 +74,14 @@ def judge_words(
         size = torch.zeros(count).index_add_(0, owner, torch.ones(len(owner))).clamp(min=1)
         of_words = torch.zeros(count, rows.shape[1]).index_add_(0, owner, rows) / size[:, None]
     else:
-        surest = rows.max(-1).values if strategy == "max" else -torch.arange(len(owner), dtype=torch.float64)
-        order = surest.argsort(stable=True)  # the last one written stays
-        chosen = torch.full((count,), -1).index_put_((owner[order],), order) if len(owner) else torch.full((count,), -1)
-        padded = torch.cat([rows, torch.zeros(1, rows.shape[1])])
-        of_words = padded[chosen]
+        order = (
+            rows.max(-1).values.argsort(descending=True, stable=True) if strategy == "max" else torch.arange(len(owner))
+        )
+        order = order[owner[order].argsort(stable=True)]  # by words, and in each the piece that decides first
+        decides = torch.ones(len(order), dtype=torch.bool)
+        decides[1:] = owner[order][1:] != owner[order][:-1]
+        of_words = torch.zeros(count, rows.shape[1])
+        of_words[owner[order][decides]] = rows[order][decides]
     scores, labels = of_words.max(-1)
     return labels.tolist(), scores.tolist()
 

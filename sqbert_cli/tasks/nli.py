@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,15 @@ from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split
 from sqbert_cli.tasks.glue import TASKS
 from sqbert_cli.text.fields import Fields
-from sqbert_cli.text.files import name_of, read_lines
+from sqbert_cli.text.files import STDIN, name_of, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
 COLUMNS = (
     ("premise", "sentence1", "sentence_A", "text"),
     ("hypothesis", "sentence2", "sentence_B", "pair"),
-    ("gold_label", "label", "entailment_judgment"),
+    ("gold_label", "label", "entailment_judgment", "entailment_label"),
 )
+KEYS = re.compile(r'"(\w+)"\s*:')
 LABELS = TASKS["mnli"].labels
 SPELLED = {label: label for label in LABELS} | {str(number): label for number, label in enumerate(LABELS)}
 UNDECIDED = ("-", "-1")
@@ -40,7 +42,7 @@ def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
 
 
 def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
-    for item in read_records(path, format, _fields(path)):
+    for item in read_records(path, format, _fields(path, format)):
         if isinstance(item, BadRecord):
             yield item
         elif (label := str(item.gold).lower()) in SPELLED:
@@ -49,10 +51,13 @@ def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
             yield BadRecord(item.source, f"the label `{item.gold}` is none of {', '.join(LABELS)}")
 
 
-def _fields(path: Path) -> Fields:
+def _fields(path: Path, format: Format) -> Fields:
     """Find the names in the first line: a header, or the keys of an object."""
-    first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "")
-    found = [next((name for name in names if name in first), None) for names in COLUMNS]
+    if path == STDIN:
+        raise SqbertError("the pairs are not read from standard input", hint="name a file")
+    first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "").rstrip("\r\n")
+    names = KEYS.findall(first) if format == "jsonl" else first.split("," if format == "csv" else "\t")
+    found = [next((name for name in wanted if name in names), None) for wanted in COLUMNS]
     if None in found:
         wanted = "; ".join(" or ".join(f"`{name}`" for name in names) for names in COLUMNS)
         raise SqbertError(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split, make_split
@@ -22,17 +23,16 @@ def read_text(paths: Sequence[Path], characters: int) -> Split:
     return make_split(name, (Record(text) for path in paths for text in _until(path, characters // len(paths))))
 
 
-def masked_dataset(text: Split, seed: int) -> Dataset:
-    """Make a task of telling hidden words; some of the text is held out."""
-    order = random.Random(seed).sample(text.records, len(text.records))
-    held_out = min(HELD_OUT_TEXTS, len(order) // 10)
-    return Dataset(
-        name="masked",
-        head=HeadConfig(name="masked", kind="masked_word"),
-        metrics=(),
-        train=make_split(text.name, order[held_out:]),
-        dev=(make_split(f"held out of {text.name}", order[:held_out]),),
-    )
+def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
+    """Make a task of telling hidden words; without a dev split some of the text is held out."""
+    if dev is None:
+        order = random.Random(seed).sample(text.records, len(text.records))
+        count = min(HELD_OUT_TEXTS, len(order) // 10)
+        if not count:
+            raise SqbertError(f"`{text.name}` has too few texts to hold some out", hint="name others: `--dev`")
+        text, dev = make_split(text.name, order[count:]), make_split(f"held out of {text.name}", order[:count])
+    head = HeadConfig(name="masked", kind="masked_word")
+    return Dataset(name="masked", head=head, metrics=(), train=text, dev=(dev,))
 
 
 def _until(path: Path, characters: int) -> Iterator[str]:

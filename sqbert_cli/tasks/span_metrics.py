@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from seqeval.metrics import classification_report, f1_score, precision_score, recall_score
 from seqeval.scheme import IOB2
 
-from sqbert_cli.records import Answers, Entities, Span
+from sqbert_cli.records import Answers, Entities
 from sqbert_cli.tasks.metrics import ClassScore, Scores
 from sqbert_cli.text.conll import word_spans
 from sqbert_cli.text.tags import OUTSIDE, span_tags
@@ -27,8 +27,8 @@ ANSWER_METRICS = ("f1", "exact_match")
 
 def score_entities(results: Sequence[Entities]) -> Scores:
     """Compare found entities with gold ones, word by word: F1 as conlleval has it, and strict."""
-    gold = [_tags(result, result.record.spans or ()) for result in results]
-    found = [_tags(result, [Span(e.start, e.end, e.label) for e in result.entities]) for result in results]
+    gold = [span_tags(word_spans(r.record.spans or (), r.words), len(r.words)) for r in results]
+    found = [list(result.tags) for result in results]
     if all(tag == OUTSIDE for row in gold + found for tag in row):  # nothing to find, nothing found
         return Scores(dict.fromkeys(ENTITY_METRICS, 1.0))
     metrics = {
@@ -91,10 +91,6 @@ def f1_v2(found: str, gold: str) -> float:
 
 def _v2_gold(answers: list[str]) -> list[str]:
     return [answer for answer in answers if normalized(answer)] or [""]
-
-
-def _tags(result: Entities, spans: Sequence[Span]) -> list[str]:
-    return span_tags(word_spans(spans, result.words), len(result.words))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -4,42 +4,47 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.records import BadRecord
+from sqbert_cli.records import BadRecord, Span
 from sqbert_cli.tasks.dataset import HELD_OUT_SHARE, LISTED, Dataset, Split, make_split
 from sqbert_cli.tasks.entities import tags_of
+from sqbert_cli.text.conll import split_columns
 from sqbert_cli.text.fields import Fields, QuestionFields
 from sqbert_cli.text.files import name_of
-from sqbert_cli.text.gold import with_answers, with_entities
+from sqbert_cli.text.gold import answer_spans, entity_spans, with_spans
 from sqbert_cli.text.readers import Format, guess_format, read_records
 from sqbert_cli.text.tags import broken, is_iob2
 
 ENTITY_FIELDS, ANSWER_FIELDS = Fields(label="entities"), QuestionFields(label="answers")
+
+IDEOGRAPHS = "\u2e80"
+"""From here on a character is a word of its own, or of a script that has no spaces."""
 
 
 def read_entities(path: Path, format: Format = "auto", fields: Fields = ENTITY_FIELDS) -> Split:
     """Read CoNLL's columns, or JSONL with a list of entities; what has no known ending is taken for columns."""
     if format == "auto" and (format := guess_format(path)) == "text":
         format = "conll"
-    items = [
-        item if isinstance(item, BadRecord) else with_entities(item, str(fields.label))
-        for item in read_records(path, format, replace(fields, label=None))
-    ]
-    return make_split(name_of(path), items)
+    return _read(path, format, fields, entity_spans)
 
 
 def read_questions(path: Path, format: Format = "auto", fields: Fields = ANSWER_FIELDS) -> Split:
     """Read a SQuAD file, or JSONL with question, context and answers."""
-    items = [
-        item if isinstance(item, BadRecord) else with_answers(item, str(fields.label))
-        for item in read_records(path, format, replace(fields, label=None))
-    ]
-    return make_split(name_of(path), items)
+    return _read(path, format, fields, answer_spans)
+
+
+def _read(path: Path, format: Format, fields: Fields, read: Callable[[Any, str], tuple[Span, ...]]) -> Split:
+    items = read_records(path, format, replace(fields, label=None))
+    return make_split(
+        name_of(path),
+        [item if isinstance(item, BadRecord) else with_spans(item, str(fields.label), read) for item in items],
+    )
 
 
 def entity_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
@@ -47,14 +52,19 @@ def entity_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
     if not labels:
         raise SqbertError(f"`{train.name}` has no entities", hint="is the last column the tag, as in CoNLL's files?")
     known, held_out = (train, dev) if dev else hold_out_texts(train, seed)
-    unknown = Counter(span.label for record in held_out.records for span in record.spans or ())
-    if missing := sorted(set(unknown) - set(labels)):
-        raise SqbertError(
-            f"`{held_out.name}` has entities that `{train.name}` has not: {', '.join(missing)}",
-            hint=f"known are: {', '.join(labels)}",
-        )
+    check_entities(held_out, labels)
     head = HeadConfig(name="ner", kind="token", labels=tags_of(labels))
     return Dataset(name="ner", head=head, metrics=(), train=known, dev=(held_out,))
+
+
+def check_entities(split: Split, labels: Sequence[str]) -> None:
+    """Raise `SqbertError` where examples have entities that the model does not know."""
+    for record in split.records:
+        for span in record.spans or ():
+            if span.label not in labels:
+                raise SqbertError(
+                    f"{record.source}: entities called `{span.label}` are not known", hint=f"known: {', '.join(labels)}"
+                )
 
 
 def question_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
@@ -97,7 +107,7 @@ def entity_problems(split: Split) -> list[str]:
 
 
 def _broken_tags(split: Split) -> Iterator[str]:
-    tagged = [(record, [word.columns[-1] for word in record.words or ()]) for record in split.records]
+    tagged = [(record, [split_columns(word.line)[-1] for word in record.words or ()]) for record in split.records]
     if any(is_iob2(tags) for _, tags in tagged):
         for record, tags in tagged:
             file, _, line = record.source.rpartition(":")
@@ -107,9 +117,9 @@ def _broken_tags(split: Split) -> Iterator[str]:
 def _cut_words(split: Split) -> Iterator[str]:
     for record in split.records:
         for span in record.spans or ():
-            for place in (span.start, span.end):
-                if 0 < place < len(record.text) and record.text[place - 1 : place + 1].isalnum():
-                    yield f"{record.source}: {record.text[span.start : span.end]!r} ({span.start}-{span.end})"
+            around = (record.text[max(0, place - 1) : place + 1] for place in (span.start, span.end))
+            if any(len(two) == 2 and two.isalnum() and max(two) < IDEOGRAPHS for two in around):
+                yield f"{record.source}: {record.text[span.start : span.end]!r} ({span.start}-{span.end})"
 
 
 def _listed(what: str, places: Iterator[str]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sqbert_cli.records import BadRecord, Entities, Record, Span, Word
 from sqbert_cli.text.fields import is_unicode
 from sqbert_cli.text.tables import Lines, without_end
-from sqbert_cli.text.tags import span_tags, tag_spans
+from sqbert_cli.text.tags import span_tags, split_tag, tag_spans
 
 DOCUMENT = "-DOCSTART-"
 MAX_WORDS = 10_000
@@ -15,29 +15,38 @@ MAX_WORDS = 10_000
 
 
 def conll_records(lines: Lines, name: str) -> Iterator[Record | BadRecord]:
-    """Yield a record for each sentence, its text the words with single spaces between them."""
-    rows: list[tuple[str, ...]] = []
-    first, problem = 1, ""
+    """Yield a record for each sentence, its text the words with single spaces between them.
+
+    Lines of `-DOCSTART-` end a sentence as empty ones do, and are left out.
+    """
+    rows: list[str] = []
+    place, problem = 0, ""
     for number, line in lines:
-        columns = _columns(line)
-        if columns and columns[0] != DOCUMENT and not problem:
-            first = first if rows else number
-            problem = _problem(line, columns, rows)
-            rows.append(columns)
-            first = number if problem else first
-        elif not columns and rows:
-            yield _record(rows, f"{name}:{first}", problem)
+        columns = split_columns(line)
+        if not columns or columns[0] == DOCUMENT:
+            if rows:
+                yield _record(rows, f"{name}:{place}", problem)
             rows, problem = [], ""
+        elif not problem:
+            problem = _problem(columns, rows)
+            place = number if problem or not rows else place
+            rows.append(without_end(line))
     if rows:
-        yield _record(rows, f"{name}:{first}", problem)
+        yield _record(rows, f"{name}:{place}", problem)
 
 
 def conll_lines(result: Entities) -> str:
     """Write the columns that there were, and the tag found (IOB2) as one more."""
-    tags = span_tags(word_spans([Span(e.start, e.end, e.label) for e in result.entities], result.words),
-                     len(result.words))  # fmt: skip
-    columns = [word.columns or (result.record.text[word.start : word.end],) for word in result.words]
-    return "".join(" ".join([*before, tag]) + "\n" for before, tag in zip(columns, tags, strict=True)) + "\n"
+    found = [Span(entity.start, entity.end, entity.label) for entity in result.entities]
+    tags = span_tags(word_spans(found, result.words), len(result.words))
+    lines = [word.line or result.record.text[word.start : word.end] for word in result.words]
+    return "".join(f"{line}{_separator(line)}{tag}\n" for line, tag in zip(lines, tags, strict=True)) + "\n"
+
+
+def split_columns(line: str) -> list[str]:
+    """Split at tabs if there are any, else at spaces; nothing of a line without a word."""
+    line = without_end(line)
+    return [column.strip() for column in line.split("\t")] if _separator(line) == "\t" else line.split()
 
 
 def word_spans(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
@@ -55,31 +64,31 @@ def word_spans(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
     return found
 
 
-def _columns(line: str) -> tuple[str, ...]:
-    line = without_end(line)
-    return tuple(line.split("\t")) if "\t" in line else tuple(line.split(" ")) if line.strip() else ()
+def _separator(line: str) -> str:
+    return "\t" if "\t" in line.rstrip() else " "
 
 
-def _problem(line: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    if not is_unicode(line):
+def _problem(columns: list[str], rows: list[str]) -> str:
+    if not is_unicode("".join(columns)):
         return "not UTF-8"
-    if rows and len(columns) != len(rows[0]):
-        return f"{len(columns)} columns, but the sentence began with {len(rows[0])}"
-    if not columns[0].strip():
-        return "no word in the first column"
+    if rows and len(columns) != len(split_columns(rows[0])):
+        return f"{len(columns)} columns, but the sentence began with {len(split_columns(rows[0]))}"
+    if not all((columns[0], columns[-1], split_tag(columns[-1])[1])):
+        return "no word in the first column" if not columns[0] else "no tag in the last column"
     return f"a sentence of more than {MAX_WORDS:,} words" if len(rows) >= MAX_WORDS else ""
 
 
-def _record(rows: list[tuple[str, ...]], source: str, problem: str) -> Record | BadRecord:
+def _record(rows: list[str], source: str, problem: str) -> Record | BadRecord:
     if problem:
         return BadRecord(source, problem)
+    table = [split_columns(row) for row in rows]
     words: list[Word] = []
-    for columns in rows:
+    for columns, row in zip(table, rows, strict=True):
         start = words[-1].end + 1 if words else 0
-        words.append(Word(start, start + len(columns[0]), columns))
-    text = " ".join(columns[0] for columns in rows)
+        words.append(Word(start, start + len(columns[0]), row.rstrip()))
+    text = " ".join(columns[0] for columns in table)
     spans = None
-    if len(rows[0]) > 1:
-        in_words = tag_spans(columns[-1] for columns in rows)
+    if len(table[0]) > 1:
+        in_words = tag_spans(columns[-1] for columns in table)
         spans = tuple(Span(words[s.start].start, words[s.end - 1].end, s.label) for s in in_words)
     return Record(text, spans=spans, words=tuple(words), fields={"text": text}, source=source)

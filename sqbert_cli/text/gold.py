@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,22 +10,12 @@ from typing import Any
 from sqbert_cli.records import BadRecord, Record, Span
 
 
-def with_entities(record: Record, name: str) -> Record | BadRecord:
-    """Read a list of `{"start": 0, "end": 6, "label": "PER"}`, in characters of the text."""
+def with_spans(record: Record, name: str, read: Callable[[Any, str], tuple[Span, ...]]) -> Record | BadRecord:
+    """Read gold spans from a field with `entity_spans` or `answer_spans`, unless the record has them."""
     if record.spans is not None:
         return record
     try:
-        return replace(record, spans=entity_spans(_field(record, name), record.text))
-    except ValueError as error:
-        return BadRecord(record.source, str(error))
-
-
-def with_answers(record: Record, name: str) -> Record | BadRecord:
-    """Read the answers to a question, as `answer_spans` does."""
-    if record.spans is not None:
-        return record
-    try:
-        return replace(record, spans=answer_spans(_field(record, name), record.text))
+        return replace(record, spans=read(_field(record, name), record.text))
     except ValueError as error:
         return BadRecord(record.source, str(error))
 
@@ -44,11 +34,13 @@ def entity_spans(values: Any, text: str) -> tuple[Span, ...]:
 def answer_spans(values: Any, context: str) -> tuple[Span, ...]:
     """Take a text; a list of `{"text", "answer_start"}`, as SQuAD has it; or null or an empty list: no answer.
 
-    A start that is wrong is put right where the text stands once in the context. Raises `ValueError`.
+    A text without a start must stand once in the context. Raises `ValueError`.
     """
     if isinstance(values, Mapping):  # as `datasets` has it
         if not isinstance(values.get("text"), list) or not isinstance(values.get("answer_start"), list):
             raise ValueError("the answers have no lists `text` and `answer_start`")
+        if len(values["text"]) != len(values["answer_start"]):
+            raise ValueError("the answers' lists `text` and `answer_start` are not of the same length")
         pairs = zip(values["text"], values["answer_start"], strict=True)
         values = [{"text": text, "answer_start": start} for text, start in pairs]
     if isinstance(values, str):
@@ -61,6 +53,8 @@ def answer_spans(values: Any, context: str) -> tuple[Span, ...]:
 
 
 def _field(record: Record, name: str) -> Any:
+    if record.words is not None:
+        raise ValueError("a single column, so there are no tags")
     if name not in record.fields:
         found = ", ".join(f"`{field}`" for field in record.fields)
         raise ValueError(f"no field `{name}`; found: {found}")
@@ -83,12 +77,12 @@ def _answer(value: Any, context: str) -> Span:
     start = value.get("answer_start", value.get("start")) if isinstance(value, Mapping) else None
     if not isinstance(answer, str) or not answer.strip():
         raise ValueError(f'{value!r} is not {{"text", "answer_start"}}')
-    if type(start) is int and start >= 0 and context.startswith(answer, start):
-        return Span(start, start + len(answer))
-    if context.count(answer) != 1 and (start is not None or answer not in context):
-        where = "the context does not have it" if answer not in context else f"it is not at {start}"
-        raise ValueError(f"the answer {answer!r} does not match: {where}")
-    start = context.find(answer)
+    count = context.count(answer)
+    if start is None and count == 1:
+        start = context.find(answer)
+    if type(start) is not int or start < 0 or not context.startswith(answer, start):
+        where = f"it is not at {start}" if start is not None else f"it stands there {count} times; say `answer_start`"
+        raise ValueError(f"the answer {answer!r}: {where if count else 'the context does not have it'}")
     return Span(start, start + len(answer))
 
 

@@ -58,8 +58,8 @@ def sections(text: str, size: int = SECTION_CHARACTERS) -> Iterator[tuple[int, i
 
 
 def word_end(text: str, end: int) -> int:
-    """Move the end of a word behind the marks that belong to its last letter, which tokenizers leave out."""
-    while end < len(text) and unicodedata.category(text[end]) in ("Mn", "Me", "Mc"):
+    """Move the end of a word behind the accents that belong to its last letter, which tokenizers leave out."""
+    while end < len(text) and unicodedata.category(text[end]) == "Mn":
         end += 1
     return end
 

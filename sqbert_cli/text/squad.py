@@ -9,6 +9,7 @@ from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Answers, BadRecord, Record
+from sqbert_cli.text.fields import is_unicode
 from sqbert_cli.text.files import name_of, read_lines
 from sqbert_cli.text.gold import answer_spans
 
@@ -22,7 +23,7 @@ def squad_records(path: Path) -> Iterator[Record | BadRecord]:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
                     yield _record(paragraph["context"], question, name)
-    except (ValueError, RecursionError, LookupError, TypeError) as error:
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise SqbertError(
             f"`{name}` is not a SQuAD file: {reason}",
@@ -30,20 +31,28 @@ def squad_records(path: Path) -> Iterator[Record | BadRecord]:
         ) from error
 
 
-def _record(context: str, question: Mapping[str, Any], name: str) -> Record | BadRecord:
+def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
+    question = question if isinstance(question, Mapping) else {}
     source = f"{name}: question {question.get('id', '?')}"
-    fields = {"id": question.get("id"), "question": question["question"]}
-    for what, value in (("context", context), ("question", question["question"])):
-        if not isinstance(value, str) or not value.strip():
-            return BadRecord(source, f"the {what} is empty")
+    for what, value in (("context", context), ("question", question.get("question"))):
+        if not isinstance(value, str) or not value.strip() or not is_unicode(value):
+            return BadRecord(source, f"the {what} is empty, or no text")
     try:
         answers = [] if question.get("is_impossible") else question.get("answers")
         spans = None if answers is None else answer_spans(answers, context)
     except ValueError as error:
         return BadRecord(source, str(error))
+    fields = {"id": question.get("id"), "question": question["question"]}
     return Record(context, question["question"], spans=spans, fields=fields, source=source)
 
 
 def prediction_file(results: Iterable[Answers]) -> dict[str, str]:
     """Return what the official scripts read: the best answer of each question by its id, "" for none."""
-    return {str(result.record.fields.get("id")): result.answers[0].text if result.answers else "" for result in results}
+    predictions: dict[str, str] = {}
+    for result in results:
+        name = result.record.fields.get("id")
+        if name is None or str(name) in predictions:
+            what = "has no `id`" if name is None else f"has the `id` {name!r} of another"
+            raise SqbertError(f"{result.record.source or 'a question'} {what}", hint="use `--format jsonl`")
+        predictions[str(name)] = result.answers[0].text if result.answers else ""
+    return predictions

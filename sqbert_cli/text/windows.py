@@ -20,6 +20,9 @@ class Stretch:
     pieces: Pieces
     owned: range
     """The pieces that this window answers for: each piece of a text is owned once, where it has most around it."""
+    is_first: bool = True
+    is_last: bool = True
+    """Whether the text begins and ends here; else the window's edge may be within a word."""
 
 
 def stretches(
@@ -29,15 +32,13 @@ def stretches(
 
     At the middle of what two share, ownership goes from one to the other. `frame` makes a row of a window's pieces.
     """
-    held, owned_from = Pieces([], [], []), 0
-
-    def stretch(pieces: Pieces, owned_to: int) -> Stretch:
-        return Stretch(frame(pieces.ids), first, pieces, range(owned_from, owned_to))
-
+    held, owned_from, is_first = Pieces([], [], []), 0, True
     for section in sections:
         held, at = held + section, 0
         while len(held) - at > room:  # more than a window, so that it is not the last
-            yield stretch(held[at : at + room], room - stride + stride // 2)
-            at, owned_from = at + room - stride, stride // 2
+            pieces = held[at : at + room]
+            owned = range(owned_from, room - stride + stride // 2)
+            yield Stretch(frame(pieces.ids), first, pieces, owned, is_first, is_last=False)
+            at, owned_from, is_first = at + room - stride, stride // 2, False
         held = held[at:]
-    yield stretch(held, len(held))
+    yield Stretch(frame(held.ids), first, held, range(owned_from, len(held)), is_first)

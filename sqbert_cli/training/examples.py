@@ -15,7 +15,7 @@ from sqbert_cli.predict.entities import token_stretches
 from sqbert_cli.predict.texts import encode
 from sqbert_cli.records import Record
 from sqbert_cli.tasks import classification
-from sqbert_cli.tasks.answers import question_fits, window_target
+from sqbert_cli.tasks.answers import NO_ANSWER, question_fits, window_target
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT, piece_targets
 from sqbert_cli.tasks.masked_words import special_ids
@@ -69,7 +69,7 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
     for record in records:
         for stretch in token_stretches(student, head, record, None):
             row = torch.full((len(stretch.window.input_ids),), NOT_LEARNT)
-            learnt = piece_targets(stretch.pieces, record.spans or (), head.labels)
+            learnt = piece_targets(stretch, record.spans or (), head.labels)
             owned = slice(stretch.owned.start, stretch.owned.stop)
             row[stretch.first :][owned] = torch.tensor(learnt, dtype=torch.long)[owned]
             windows.append(stretch.window)
@@ -78,16 +78,20 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
 
 
 def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> SpanLesson:
-    """A question too long for a window is left out."""
+    """Left out are questions too long for a window, and answers that are in none."""
     windows, targets, left_out = [], [], []
     for record in records:
         (question,) = student.tokenizer.encode([record.pair or ""])
         if not question_fits(question, student.max_length(head)):
             left_out.append(record.source)
             continue
-        for stretch in question_stretches(student, head, record, question, None):
-            windows.append(stretch.window)
-            targets.append(window_target(stretch, record.spans or ()))
+        parts = list(question_stretches(student, head, record, question, None))
+        of_parts = [window_target(part, record.spans or ()) for part in parts]
+        if record.spans and all(target == NO_ANSWER for target in of_parts):
+            left_out.append(record.source)
+            continue
+        windows += [part.window for part in parts]
+        targets += of_parts
     return SpanLesson(
         head=head.name,
         windows=tuple(windows),
@@ -123,7 +127,9 @@ def check_vocabulary(teacher: Checkpoint, student: Checkpoint) -> None:
 
 
 def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int) -> tuple[Window, ...]:
-    return tuple(window for some in encode(student, records, max_length) for window in some)
+    """Of texts that have any word."""
+    windows = (window for some in encode(student, records, max_length) for window in some)
+    return tuple(window for window in windows if len(window.input_ids) > 2)
 
 
 def label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:

@@ -77,7 +77,7 @@ class TeacherScores:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Examples that cannot be learnt from: their questions are longer than half of a window."""
+    """Examples that cannot be learnt from: their question is too long for a window, or their answer is in none."""
 
     head: str
     sources: tuple[str, ...]
@@ -144,6 +144,8 @@ def finetune(
         for dataset in datasets
     ]
     yield from (LeftOut(lesson.head, lesson.left_out) for lesson in lessons if lesson.left_out)
+    if empty := [lesson.head for lesson in lessons if not lesson.windows]:
+        raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
     if vectors is not None:
         lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
     told = {
@@ -213,7 +215,7 @@ def _teacher_logits(
         if saved["told"] == told:
             return cast("Tensor", saved["logits"])
     teacher.network.to(run.device).eval()
-    head, rows, count = teacher.head("sequence"), [], len(lesson.windows)
+    head, rows, count = teacher.head_for(lesson.config), [], len(lesson.windows)
     for first in range(0, count, TEACHER_WINDOWS):
         rows.append(sequence_logits(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS]))
         yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
@@ -223,7 +225,7 @@ def _teacher_logits(
 
 
 def _check_teacher(teacher: Checkpoint, student: Checkpoint, wanted: HeadConfig) -> None:
-    head = teacher.head("sequence")
+    head = teacher.head_for(wanted)
     if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
