@@ -12,10 +12,11 @@ from rich.text import Text
 
 from sqbert_cli.console import data, printable, show_warning, talk
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.training.finetune import Evaluation, LeftOut, TeacherScores
+from sqbert_cli.training.finetune import Evaluation, LeftOut
 from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import HeldOut
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.teacher import TeacherScores
 
 TrainingEvent = LeftOut | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30

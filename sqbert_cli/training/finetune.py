@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
@@ -18,16 +16,15 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.heads import Pooler, SequenceHead
 from sqbert_cli.model.network import Network, initialise
-from sqbert_cli.predict.texts import sequence_logits
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.training.examples import check_vocabulary, make_lesson, vector_lesson
-from sqbert_cli.training.lessons import Lesson, TextLesson, micro_batches
+from sqbert_cli.training.examples import make_lesson, vector_lesson
+from sqbert_cli.training.lessons import micro_batches
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.plan import Plan
-from sqbert_cli.training.run import Run, read_tensors, windows_hash, write_tensors
+from sqbert_cli.training.run import Run, windows_hash
+from sqbert_cli.training.teacher import TeacherScores, with_teacher
 
-TEACHER_WINDOWS = 2_048
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 
 
@@ -65,14 +62,6 @@ class FinetuneSettings(OptimiserSettings):
     def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
         length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
         return min(length, base.config.max_position_embeddings)
-
-
-@dataclass(frozen=True)
-class TeacherScores:
-    """The teacher has been asked for its scores of the training examples."""
-
-    done: int
-    examples: int
 
 
 @dataclass(frozen=True)
@@ -156,7 +145,8 @@ def finetune(
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
     if teacher is not None:
-        lessons[0] = yield from _with_teacher(lessons[0], teacher, student, settings, run, told)
+        taught = yield from with_teacher(lessons[0], teacher, student, run, told)
+        lessons[0] = replace(taught, temperature=settings.temperature, teacher_weight=settings.teacher_weight)
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     student.network.to(run.device)
@@ -188,55 +178,6 @@ def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: Finetune
         return ()
     taught = {dataset.head.name for dataset in datasets}
     return ("transformer.", *(f"heads.{head.name}." for head in student.heads if head.name not in taught))
-
-
-def _with_teacher(
-    lesson: Lesson,
-    teacher: Checkpoint,
-    student: Checkpoint,
-    settings: FinetuneSettings,
-    run: Run,
-    told: Mapping[str, Any],
-) -> Generator[TeacherScores, None, Lesson]:
-    if not isinstance(lesson, TextLesson):
-        raise SqbertError("a teacher is asked about whole texts only", hint="leave out `--teacher`")
-    _check_teacher(teacher, student, lesson.config)
-    soft = yield from _teacher_logits(teacher, lesson, run, told)
-    return replace(lesson, soft=soft, temperature=settings.temperature, teacher_weight=settings.teacher_weight)
-
-
-def _teacher_logits(
-    teacher: Checkpoint, lesson: TextLesson, run: Run, told: Mapping[str, Any]
-) -> Generator[TeacherScores, None, Tensor]:
-    """Ask the teacher once; a resumed run reads what was answered. *Shape of the result:* (N, L)."""
-    file = run.folder / "teacher.pt"
-    if run.resume and file.is_file():
-        saved = read_tensors(file)
-        if saved["told"] == told:
-            return cast("Tensor", saved["logits"])
-    teacher.network.to(run.device).eval()
-    head, rows, count = teacher.head_for(lesson.config), [], len(lesson.windows)
-    for first in range(0, count, TEACHER_WINDOWS):
-        rows.append(sequence_logits(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS]))
-        yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
-    logits = torch.cat(rows)[:, [head.labels.index(label) for label in lesson.config.labels]]
-    write_tensors(file, {"told": dict(told), "logits": logits})
-    return logits
-
-
-def _check_teacher(teacher: Checkpoint, student: Checkpoint, wanted: HeadConfig) -> None:
-    head = teacher.head_for(wanted)
-    if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
-        raise SqbertError(
-            f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
-            hint="a teacher must have been trained on the same labels",
-        )
-    check_vocabulary(teacher, student)
-    positions = teacher.config.max_position_embeddings
-    if positions < student.max_length(wanted):
-        raise SqbertError(
-            f"the teacher `{teacher.name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
-        )
 
 
 def _evaluate(trainer: Trainer, student: Checkpoint, datasets: Sequence[Dataset], run: Run) -> Evaluation:
