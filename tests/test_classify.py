@@ -167,7 +167,7 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
         (["classify", "a", "--top-k", "0"], 2, "top-k"),
         (["classify", "a", "--text-field", "b"], 2, "go with files"),
         (["clasify", "a"], 2, "classify"),
-        (["evaluate"], 2, "either --task or --input"),
+        (["evaluate"], 2, "give --task, --input or both"),
         (["finetune", "--output", "x", "--train", "nowhere.csv"], 2, "file 'nowhere.csv' does not exist"),
     ],
 )
