@@ -198,12 +198,9 @@ def finetune(
         kept = read_text([vectors], characters), whose
     finished = show_training(train_model(student, datasets, chosen, run, guide, kept), run)
     round_weights(student, save_dtype)
+    before = {d.name: f"{d.name}: " if len(datasets) > 1 else "" for d in datasets}
     scores = {
-        split.name if len(datasets) == 1 else f"{dataset.name}: {split.name}": judge(
-            student, split, dataset.metrics, dataset.head
-        )
-        for dataset in datasets
-        for split in dataset.dev
+        before[d.name] + split.name: judge(student, split, d.metrics, d.head) for d in datasets for split in d.dev
     }
     training = {
         "command": "finetune",
@@ -213,7 +210,7 @@ def finetune(
         "vectors_on": None if vectors is None else vectors.name,
         "vectors_of": vectors_of,
         "settings": asdict(chosen),
-        "data": {f"{d.name}: {split.name}": split_hash(split) for d in datasets for split in (d.train, *d.dev)},
+        "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},
         **asdict(finished),
     }
