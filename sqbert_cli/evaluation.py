@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.answers import NO_ANSWER_THRESHOLD, find_answers
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.masks import word_chances
-from sqbert_cli.predict.rows import grouped, rows
+from sqbert_cli.predict.rows import grouped, state_rows
 from sqbert_cli.predict.texts import classify, encode
 from sqbert_cli.records import Answers, Classification, Entities
 from sqbert_cli.tasks.dataset import Split
@@ -67,7 +68,7 @@ def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Ans
 
 def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Scores:
     """Share of hidden words told at the first guess, and among the first five; the same are hidden each time."""
-    encoder, tokenizer = checkpoint.network.transformer, checkpoint.tokenizer
+    tokenizer = checkpoint.tokenizer
     generator = torch.Generator().manual_seed(HIDING_SEED)
     special = torch.tensor(special_ids(tokenizer))
     counts = torch.zeros(3, dtype=torch.long)
@@ -77,11 +78,8 @@ def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Sco
         shown, chosen = hide_words(ids, torch.isin(ids, special), tokenizer.mask_id, tokenizer.vocab_size, generator)
         return Window(shown[0].tolist(), window.token_type_ids), ids[0], chosen[0]
 
-    def states_of(windows: Sequence[Window]) -> list[Tensor]:
-        return rows(checkpoint, windows, lambda batch: encoder(*batch.inputs()))
-
     windows = (w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some)
-    for (_, ids, chosen), states in grouped(map(hide, windows), lambda item: item[0], states_of):
+    for (_, ids, chosen), states in grouped(map(hide, windows), lambda item: item[0], partial(state_rows, checkpoint)):
         chances = word_chances(checkpoint, head.name, states[chosen])
         counts += torch.tensor([*told(chances, ids[chosen]), int(chosen.sum())])
     first, among_five, total = counts.tolist()

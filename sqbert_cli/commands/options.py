@@ -73,7 +73,6 @@ TextField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or co
 PairField = Annotated[
     str | None, typer.Option(rich_help_panel=INPUT, help="Field or column of the second text of a pair.")
 ]
-LabelField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or column of the label.")]
 Format = Annotated[
     FormatName, typer.Option(rich_help_panel=OUTPUT, help="auto: a table for a terminal, JSONL for a pipe or a file.")
 ]

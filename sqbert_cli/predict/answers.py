@@ -11,14 +11,13 @@ from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.entities import window_stride
 from sqbert_cli.predict.rows import grouped, head_rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import Answers, BadRecord, Record
 from sqbert_cli.tasks.answers import best_answers, chance_of_none, question_fits, window_answers
 from sqbert_cli.text.pieces import read_pieces
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.text.windows import Stretch, stretches
+from sqbert_cli.text.windows import Stretch, stretches, window_stride
 
 KEPT = 64
 """Spans that are remembered of a context, of any number of windows."""

@@ -49,7 +49,7 @@ def classify_any(
     problem: ProblemType = "multi_label_classification" if multi_label else "single_label_classification"
     head = HeadConfig(name="labels", kind="sequence", labels=tuple(labels), problem_type=problem)
     if method == "nli":
-        nli = nli_head(checkpoint, required=True)
+        nli = nli_head(checkpoint)
 
         def scores(some: Sequence[Record]) -> Tensor:
             return _entailed(checkpoint, nli, some, filled, multi_label)
@@ -71,7 +71,7 @@ def default_method(checkpoint: Checkpoint) -> Method:
     return "nli" if _nli_heads(checkpoint) else "embedding"
 
 
-def nli_head(checkpoint: Checkpoint, *, required: bool = False) -> HeadConfig:
+def nli_head(checkpoint: Checkpoint) -> HeadConfig:
     """Return the head that tells entailment; raise `SqbertError` where no head's labels do."""
     if heads := _nli_heads(checkpoint):
         return heads[0]

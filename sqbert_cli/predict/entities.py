@@ -19,7 +19,7 @@ from sqbert_cli.records import BadRecord, Entities, Record, Word
 from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, word_of_pieces
 from sqbert_cli.text.pieces import Pieces, read_pieces, word_bounds
 from sqbert_cli.text.tags import OUTSIDE
-from sqbert_cli.text.windows import Stretch, stretches
+from sqbert_cli.text.windows import Stretch, stretches, window_stride
 
 
 def find_entities(
@@ -62,13 +62,6 @@ def token_stretches(checkpoint: Checkpoint, head: HeadConfig, record: Record, st
     return stretches(read_pieces(tokenizer, record.text), frame, 1, room, window_stride(stride, room))
 
 
-def window_stride(stride: int | None, room: int) -> int:
-    """What neighbouring windows share; raise `SqbertError` where nothing new would be left."""
-    if stride is not None and stride >= room:
-        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use a smaller one")
-    return room // 4 if stride is None else stride
-
-
 def _judged(
     checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], stride: int | None
 ) -> Iterator[tuple[Record, list[Pieces], Tensor]]:
@@ -93,8 +86,6 @@ def _entities(
     if words is None:
         words = tuple(Word(*bounds) for bounds in word_bounds(parts, record.text))
         word_of = [word for part in parts for word in part.words]
-        first = word_of[0] if word_of else 0
-        word_of = [word - first for word in word_of]
     else:
         word_of = word_of_pieces([offsets for part in parts for offsets in part.offsets], words)
     labels, scores = judge_words(probabilities, word_of, len(words), strategy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,10 +11,10 @@ from torch import Tensor
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.predict.entities import token_stretches
-from sqbert_cli.predict.rows import grouped, rows
+from sqbert_cli.predict.rows import grouped, state_rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Filled, Found, Record
-from sqbert_cli.text.tokenizer import MASK, Window
+from sqbert_cli.text.tokenizer import MASK
 from sqbert_cli.text.windows import Stretch
 
 
@@ -33,7 +34,6 @@ def fill_masks(
     chosen = checkpoint.head("masked_word", head)
     mask_id = checkpoint.tokenizer.mask_id
     wanted = None if targets is None else torch.tensor([_target(checkpoint, word) for word in targets])
-    encoder = checkpoint.network.transformer
 
     def with_masks(some: Sequence[Record]) -> Iterator[tuple[int, Stretch, list[int]]]:
         for number, record in enumerate(some):
@@ -41,12 +41,11 @@ def fill_masks(
                 if places := [place for place in stretch.owned if stretch.pieces.ids[place] == mask_id]:
                     yield number, stretch, places
 
-    def hidden(windows: Sequence[Window]) -> list[Tensor]:
-        return rows(checkpoint, windows, lambda batch: encoder(*batch.inputs()))
-
     def answer(some: Sequence[Record]) -> Iterator[Filled | BadRecord]:
         masks: list[list[tuple[Found, ...]]] = [[] for _ in some]
-        for (number, stretch, places), states in grouped(with_masks(some), lambda item: item[1].window, hidden):
+        for (number, stretch, places), states in grouped(
+            with_masks(some), lambda item: item[1].window, partial(state_rows, checkpoint)
+        ):
             chances = word_chances(checkpoint, chosen.name, states[[stretch.first + place for place in places]])
             for place, row in zip(places, chances, strict=True):
                 masks[number].append(_best(checkpoint, row, stretch.pieces.offsets[place], wanted, top_k))

@@ -27,6 +27,11 @@ def head_rows(checkpoint: Checkpoint, head: str, windows: Sequence[Window]) -> l
     return rows(checkpoint, windows, lambda batch: checkpoint.network(head, *batch.inputs()))
 
 
+def state_rows(checkpoint: Checkpoint, windows: Sequence[Window]) -> list[Tensor]:
+    """Return the encoder's vectors of each window. *Shapes:* (T, C) each; float32, cpu."""
+    return rows(checkpoint, windows, lambda batch: checkpoint.network.transformer(*batch.inputs()))
+
+
 def rows(checkpoint: Checkpoint, windows: Sequence[Window], compute: Callable[[Batch], Tensor]) -> list[Tensor]:
     """Return `compute`'s row of each window. *Shapes:* (B, ...) a batch, or (B, T, ...): then without the padding."""
     found: list[Tensor] = [torch.empty(0)] * len(windows)

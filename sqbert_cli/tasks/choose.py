@@ -30,7 +30,6 @@ from sqbert_cli.tasks.spans import (
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
 from sqbert_cli.text.readers import Format
 
-FILE_TASKS = ("ner", "qa", "nli", "masked")
 KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
 """What the tasks need that do not judge whole texts."""
 
@@ -84,7 +83,7 @@ def parse_multi(items: Sequence[str], source: Source) -> list[Dataset]:
 
 
 def choose_dataset(task: str | None, source: Source) -> Dataset:
-    """Read the data of a task: GLUE's (from a folder, else the hub), one of `FILE_TASKS`, or labels of one's own."""
+    """Read the data of a task: GLUE's (from a folder, else the hub), one of files, or labels of one's own."""
     if task in TASKS:
         return glue_dataset(task, source.train[0] if source.train else None, offline=source.offline)
     if not source.train:

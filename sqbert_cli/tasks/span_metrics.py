@@ -22,7 +22,6 @@ from sqbert_cli.text.tags import OUTSIDE, span_tags
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 ENTITY_METRICS = ("f1", "strict_f1", "precision", "recall")
-ANSWER_METRICS = ("f1", "exact_match")
 
 
 def score_entities(results: Sequence[Entities]) -> Scores:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.text.pieces import Pieces
 from sqbert_cli.text.tokenizer import Window
 
@@ -42,3 +43,10 @@ def stretches(
             at, owned_from, is_first = at + room - stride, stride // 2, False
         held = held[at:]
     yield Stretch(frame(held.ids), first, held, range(owned_from, len(held)), is_first)
+
+
+def window_stride(stride: int | None, room: int) -> int:
+    """What neighbouring windows share; raise `SqbertError` where nothing new would be left."""
+    if stride is not None and stride >= room:
+        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use a smaller one")
+    return room // 4 if stride is None else stride
