@@ -78,6 +78,11 @@ def shipped_models() -> dict[str, Path]:
     return {config.parent.name: config.parent for config in sorted(root.glob("*/config.json"))}
 
 
+def cache_folder() -> Path:
+    """What can be fetched or computed again."""
+    return Path(os.environ.get("SQBERT_CACHE") or platformdirs.user_cache_dir("sqbert"))
+
+
 def _shipped_default(shipped: Mapping[str, Path]) -> Path:
     if DEFAULT_MODEL not in shipped:
         raise SqbertError(
@@ -100,7 +105,7 @@ def _no_model(name: str, shipped: list[str]) -> SqbertError:
 
 def _from_hub(repo_id: str, revision: str | None, offline: bool) -> Path:
     """Return a repository in our own format; converted once for each commit."""
-    root = _cache() / "models" / repo_id.replace("/", "--")
+    root = cache_folder() / "models" / repo_id.replace("/", "--")
     last_seen = root / f"{quote(revision or 'main', safe='')}.commit"
     if offline and last_seen.is_file():  # without the hub's cache, which may have been emptied since
         commit = last_seen.read_text()
@@ -136,7 +141,3 @@ def _dtype(checkpoint: Checkpoint) -> torch.dtype:
     """Half precision where it loses nothing, as for weights that came in it."""
     tensors = checkpoint.network.state_dict().values()
     return torch.float16 if all(torch.equal(one, one.half().float()) for one in tensors) else torch.float32
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("SQBERT_CACHE") or platformdirs.user_cache_dir("sqbert"))

@@ -191,10 +191,10 @@ def test_nothing_to_resume_is_said(toy: Path, tiny_model: Path, tmp_path: Path) 
 def test_a_teacher_that_reads_less_is_refused(
     toy: Path, make_model: Callable[..., Path], tiny_model: Path, tmp_path: Path
 ) -> None:
-    teacher = make_model(max_position_embeddings=32)
+    teacher = make_model(max_position_embeddings=8)
     ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", teacher)
     assert ran.status == 1
-    assert "reads 32 tokens at most" in ran.err
+    assert "reads 8 tokens at most" in ran.err
 
 
 def test_a_label_that_every_example_has_still_weighs(tiny_model: Path) -> None:

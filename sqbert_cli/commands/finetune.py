@@ -88,6 +88,7 @@ def finetune(
     teacher: settings.Teacher = None,
     teacher_weight: settings.TeacherWeight = 0.9,
     temperature: settings.Temperature = 2.0,
+    state_weight: settings.StateWeight = 0.0,
     eval_steps: settings.EvalSteps = None,
     save_steps: settings.SaveSteps = 200,
     patience: settings.Patience = None,
@@ -118,8 +119,8 @@ def finetune(
         (not (multi or task or train), "give --task, --train or --multi"),
         (multi and (task or train or data or dev or head), "--multi names its own tasks, files and heads"),
         (
-            multi and (fields or teacher),
-            "--text-field, --pair-field, --label-field and --teacher do not go with --multi",
+            multi and fields,
+            "--text-field, --pair-field and --label-field do not go with --multi",
         ),
         (is_glue and (train or dev), "--train and --dev do not go with a GLUE task"),
         ((multi_label or regression) and not is_own, "--multi-label and --regression go with --train alone"),
@@ -127,6 +128,7 @@ def finetune(
         (data and not is_glue, "--data goes with a GLUE task"),
         (task and not is_glue and not train, f"--task {task} needs --train"),
         (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (state_weight and not teacher, "--state-weight goes with --teacher"),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
         (vectors and freeze_encoder, "--vectors teaches the encoder, which --freeze-encoder leaves as it is"),
     ):
@@ -136,10 +138,10 @@ def finetune(
     from dataclasses import asdict, replace
 
     from sqbert_cli.api import load
-    from sqbert_cli.commands.training_view import show_scores, show_training
+    from sqbert_cli.commands.training_view import join, show_scores, show_training
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
-    from sqbert_cli.model.device import choose_device, training_dtype
+    from sqbert_cli.model.device import training_dtype
     from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
@@ -147,6 +149,7 @@ def finetune(
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
+    processes, place = join(device)
     source = Source(
         train=train or ([data] if data else []),
         dev=dev,
@@ -187,9 +190,9 @@ def finetune(
         patience=patience,
         temperature=temperature,
         teacher_weight=teacher_weight,
+        state_weight=state_weight,
     )
-    place = choose_device(device)
-    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
+    run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
     student = with_heads(base, [dataset.head for dataset in datasets], chosen)
     guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
     kept = None

@@ -1,42 +1,76 @@
-"""`sqbert pretrain`: a small general encoder from running text and a dense teacher."""
+"""`sqbert pretrain`: a general encoder from running text."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from sqbert_cli.commands import options, settings
+from sqbert_cli.commands.options import INPUT, TRAINING
 from sqbert_cli.model.config import MIN_LENGTH
 
 
 def pretrain(
     text: Annotated[
         list[Path],
-        typer.Argument(exists=True, dir_okay=False, help="Text files (also .gz, .xz), one paragraph a line."),
-    ],
-    teacher: Annotated[
-        str, typer.Option(rich_help_panel=options.INPUT, help="Dense BERT to learn from: a folder or a hub id.")
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Text files (also .gz, .xz): a paragraph a line, a blank line between documents.",
+        ),
     ],
     output: options.Output,
+    teacher: Annotated[
+        str | None, typer.Option(rich_help_panel=INPUT, help="Dense BERT to learn from: a folder or a hub id.")
+    ] = None,
     model: Annotated[
+        str | None, typer.Option(rich_help_panel=INPUT, help="Model to go on with; default: a new one.")
+    ] = None,
+    preset: Annotated[
+        Literal["small", "paper", "distil"] | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Settings that the options below change. small: a laptop's; paper: as published (12 layers, 768 wide, "
+            "62,000 steps of 8,192 windows); distil: with --teacher. Default: small, with --teacher distil.",
+        ),
+    ] = None,
+    objectives: Annotated[
         str | None,
-        typer.Option(rich_help_panel=options.INPUT, help="Student to go on with; default: a new one."),
+        typer.Option(
+            rich_help_panel=TRAINING,
+            metavar="NAME[=WEIGHT],...",
+            help="What is learnt: masked-words, sentence-order; of a teacher: states (equal width), relations, logits.",
+        ),
     ] = None,
-    layers: Annotated[
-        int | None,
-        typer.Option(rich_help_panel=options.TRAINING, min=1, help="Layers of the student; default: the teacher's."),
+    layers: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Layers of a new model.")] = None,
+    steps: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Updates of the weights.")] = None,
+    long_steps: Annotated[
+        int | None, typer.Option(rich_help_panel=TRAINING, min=0, help="Steps after these, on windows of 512 tokens.")
     ] = None,
-    tokens: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=1, help="Tokens to learn from.")
-    ] = 10_000_000,
-    batch_size: settings.BatchSize = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Windows in a step, or in a part of it.")
+    ] = None,
+    accumulation: Annotated[
+        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Parts of --batch-size in a step.")
+    ] = None,
     max_length: Annotated[
-        int, typer.Option(rich_help_panel=options.TRAINING, min=MIN_LENGTH, help="Tokens in a window, at most.")
-    ] = 128,
-    learning_rate: settings.LearningRate = 3e-3,
-    save_steps: settings.SaveSteps = 500,
+        int | None, typer.Option(rich_help_panel=TRAINING, min=MIN_LENGTH, help="Tokens in a window. Default: 128.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Highest learning rate.")
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Share of steps spent warming up.")
+    ] = None,
+    optimizer: Annotated[
+        Literal["adamw", "lamb"] | None, typer.Option(rich_help_panel=TRAINING, help="LAMB is for large batches.")
+    ] = None,
+    whole_words: Annotated[
+        bool, typer.Option("--whole-words", rich_help_panel=TRAINING, help="Hide whole words, not single pieces.")
+    ] = False,
+    save_steps: settings.SaveSteps = 200,
     seed: options.Seed = 42,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
@@ -45,47 +79,76 @@ def pretrain(
     threads: options.Threads = None,
     offline: options.Offline = False,
 ) -> None:
-    """Distil a small SqueezeBERT from a dense BERT of the same width, on running text.
+    """Teach an encoder language, from nothing but text, or from a larger model.
+
+    sqbert pretrain text.txt --output my-encoder --steps 400
 
     sqbert pretrain wikipedia.txt.xz --teacher sentence-transformers/all-MiniLM-L6-v2 --output student
 
-    A new student starts from the diagonal blocks of the teacher's layers, and learns the teacher's hidden states. Then
-    teach it a task: `sqbert finetune --task sst2 --model student`.
+    Starts from random weights, from --model, or from the teacher's own weights. Word pieces are kept in the cache: a
+    text is tokenized once. 3 % of the documents are held out; how well they are told is shown every --save-steps. A
+    killed run goes on with --resume, to the same bits. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli
+    pretrain ...`. Afterwards: `sqbert finetune --model my-encoder`.
     """
     if model is not None and layers is not None:
-        raise typer.BadParameter("--layers goes with a new student, not with --model")
+        raise typer.BadParameter("--layers goes with a new model, not with --model")
 
     from dataclasses import asdict
 
     from sqbert_cli.api import load
-    from sqbert_cli.commands.training_view import show_training
+    from sqbert_cli.commands.training_view import join, show_settings, show_tokenizing, show_training
     from sqbert_cli.console import talk
-    from sqbert_cli.model.device import choose_device, training_dtype
-    from sqbert_cli.text.corpus import corpus_windows
+    from sqbert_cli.model.device import training_dtype
+    from sqbert_cli.models import cache_folder
+    from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
-    from sqbert_cli.training.pretrain import PretrainSettings, pretrain
+    from sqbert_cli.training.objectives import parse_objectives
+    from sqbert_cli.training.presets import SHAPES, choose_settings
+    from sqbert_cli.training.pretrain import pretrain as train
     from sqbert_cli.training.run import finish_run, open_run
+    from sqbert_cli.training.starts import new_encoder, prepare
 
-    chosen = PretrainSettings(
-        learning_rate=learning_rate,
+    name = preset or ("distil" if teacher else "small")
+    chosen = choose_settings(
+        name,
+        objectives=None if objectives is None else parse_objectives(objectives),
+        steps=steps,
+        long_steps=long_steps,
         batch_size=batch_size,
+        accumulation=accumulation,
         max_length=max_length,
-        tokens=tokens,
+        learning_rate=learning_rate,
+        warmup_fraction=warmup,
+        optimiser=optimizer,
+        whole_words=whole_words,
         save_steps=save_steps,
         seed=seed,
     )
-    place = choose_device(device)
-    source = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline)
-    run = open_run(output, place, training_dtype(dtype, place), resume=resume)
-    student = load(model, device="cpu", dtype="float32", offline=offline) if model else student_of(source, layers)
-    windows = corpus_windows(text, source.tokenizer, tokens, max_length)
-    talk.print(f"{len(windows):,} windows from {len(text)} file(s)")
-    finished = show_training(pretrain(source, student, windows, chosen, run), run)
+    processes, place = join(device)
+    guide = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline) if teacher else None
+    if guide is not None and model is None:
+        base = student_of(guide, layers)
+    else:
+        base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
+        if model is None:
+            base = new_encoder(SHAPES[name], layers, base.tokenizer, seed)
+    student = prepare(base, chosen, guide)
+    run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
+    show_settings(chosen, student)
+    tokens = cache_folder() / "tokens"
+    if processes.is_first:
+        for path in text:
+            show_tokenizing(path, tokenize(path, student.tokenizer, tokens))
+    processes.wait()
+    files = [read_tokens(path, student.tokenizer, tokens) for path in text]
+    talk.print(f"{sum(len(file.ids) for file in files):,} word pieces from {len(files)} file(s)")
+    finished = show_training(train(student, files, chosen, run, guide), run)
     training = {
         "command": "pretrain",
         "teacher": teacher,
         "model": model,
         "text": [path.name for path in text],
+        "text_keys": [file.key for file in files],
         "settings": asdict(chosen),
         **asdict(finished),
     }

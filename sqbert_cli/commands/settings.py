@@ -65,6 +65,10 @@ Teacher = Annotated[
     typer.Option(rich_help_panel=TRAINING, help="A better model of the same labels to learn from."),
 ]
 TeacherWeight = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Its share of the loss.")]
+StateWeight = Annotated[
+    float,
+    typer.Option(rich_help_panel=TRAINING, min=0, help="Weight of its hidden states, if it is as wide as the student."),
+]
 Temperature = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0.1, help="Softens its scores.")]
 EvalSteps = Annotated[
     int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Default: two evaluations an epoch.")

@@ -5,16 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
+import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.console import data, printable, show_warning, talk
+from sqbert_cli.model.config import DeviceName
+from sqbert_cli.model.device import choose_device
 from sqbert_cli.tasks.metrics import Scores
+from sqbert_cli.text.corpus import Tokenized
 from sqbert_cli.training.finetune import Evaluation, LeftOut
-from sqbert_cli.training.optimise import Finished, Step
+from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
 from sqbert_cli.training.pretrain import HeldOut
+from sqbert_cli.training.processes import Processes, join_processes
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import TeacherScores
 
@@ -24,6 +32,32 @@ LOG_SECONDS = 30
 LISTED = 5
 CONFUSION_LABELS = 12
 """More than these make no table that can be read."""
+
+
+def join(device: DeviceName) -> tuple[Processes, torch.device]:
+    """Join the processes that `torchrun` started, of which only the first talks."""
+    processes, place = join_processes(choose_device(device))
+    if not processes.is_first:
+        talk.quiet = data.quiet = True
+    return processes, place
+
+
+def show_settings(settings: OptimiserSettings, student: Checkpoint) -> None:
+    """What a run is made of, before it begins."""
+    shape, count = student.config, sum(parameter.numel() for parameter in student.network.parameters())
+    talk.print(f"{count / 1e6:.1f} M parameters: {shape.num_hidden_layers} layers, width {shape.hidden_size}")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in asdict(settings).items():
+        told = ", ".join(f"{key} {weight:g}" for key, weight in value.items()) if isinstance(value, dict) else value
+        table.add_row(Text(name, "dim"), str(told))
+    talk.print(table)
+
+
+def show_tokenizing(path: Path, events: Iterable[Tokenized]) -> None:
+    """Show how far a file has been tokenized."""
+    with _training_bar() as bar:
+        for event in events:
+            bar.update(bar.task_ids[0], total=event.size, completed=event.done, note=f"tokenizing {path.name}")
 
 
 def show_scores(name: str, scores: Scores) -> None:
@@ -86,9 +120,13 @@ def _step_note(step: Step) -> str:
 
 def _evaluation_line(event: Evaluation | HeldOut) -> str:
     if isinstance(event, HeldOut):
-        return f"step {event.step}  held-out loss {event.loss:.4f}"
+        return f"step {event.step}  held-out " + "  ".join(_metric(*pair) for pair in event.metrics.items())
     metrics = "  ".join(f"{name} {value * 100:.2f}" for name, value in event.metrics.items())
     return f"step {event.step}  dev {metrics}{'  (best so far)' if event.is_best else ''}"
+
+
+def _metric(name: str, value: float) -> str:
+    return f"{name} {value * 100:.1f} %" if name.endswith("accuracy") else f"{name} {value:.4f}"
 
 
 def _class_table(scores: Scores) -> Table:

@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.model.encoder import Encoder
 from sqbert_cli.predict.rows import rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.predict.texts import encode
@@ -34,12 +33,12 @@ def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
     """Mean over tokens, of a long text over its windows by their tokens. *Shapes:* N records -> (N, C)."""
     windows = encode(checkpoint, records, min(MAX_LENGTH, checkpoint.config.max_position_embeddings))
     flat = [window for some in windows for window in some]
-    sums = rows(checkpoint, flat, lambda batch: mean_pooled(checkpoint.network.transformer, batch))
+    sums = rows(checkpoint, flat, lambda batch: mean_pooled(checkpoint.network.transformer(*batch.inputs()), batch))
     weighted = torch.stack(sums) * torch.tensor([[float(len(window.input_ids))] for window in flat])
     return functional.normalize(torch.stack([part.sum(0) for part in weighted.split([len(s) for s in windows])]))
 
 
-def mean_pooled(encoder: Encoder, batch: Batch) -> Tensor:
-    """Mean of a row's vectors, without padding. *Shapes:* (B, T) -> (B, C)."""
-    mask = batch.attention_mask[..., None].to(encoder.embeddings.LayerNorm.weight.dtype)
-    return (encoder(*batch.inputs()) * mask).sum(1) / mask.sum(1)
+def mean_pooled(hidden: Tensor, batch: Batch) -> Tensor:
+    """Mean of a row's vectors, without padding. *Shapes:* (B, T, C) -> (B, C), float32."""
+    mask = batch.attention_mask[..., None].float()
+    return (hidden.float() * mask).sum(1) / mask.sum(1)

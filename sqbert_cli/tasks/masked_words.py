@@ -18,14 +18,32 @@ def special_ids(tokenizer: Tokenizer) -> list[int]:
     return [token_id for token_id in ids if token_id is not None]
 
 
+def continuations(tokenizer: Tokenizer) -> Tensor:
+    """Which word pieces go on a word. *Shape:* (V,) bool."""
+    goes_on = torch.zeros(tokenizer.vocab_size, dtype=torch.bool)
+    goes_on[[index for piece, index in tokenizer.pieces.get_vocab().items() if piece.startswith("##")]] = True
+    return goes_on
+
+
 def hide_words(
-    input_ids: Tensor, special: Tensor, mask_id: int, vocab_size: int, generator: torch.Generator
+    input_ids: Tensor,
+    special: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    generator: torch.Generator,
+    goes_on: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Hide a share of the tokens; return what is shown, and where something is to be told.
 
+    With `goes_on`, the `continuations` of the vocabulary, all the pieces of a word are hidden or none.
+
     *Shapes:* (B, T), (B, T) bool -> (B, T), (B, T) bool. A row of real tokens has at least one place.
     """
-    chance = torch.rand(input_ids.shape, generator=generator).masked_fill(special, 2.0)
+    chance = torch.rand(input_ids.shape, generator=generator)
+    if goes_on is not None:
+        places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
+        chance = chance.gather(1, places.masked_fill(goes_on[input_ids], 0).cummax(1).values)
+    chance = chance.masked_fill(special, 2.0)
     chosen = (chance < MASKED_SHARE) | ((chance == chance.min(1, keepdim=True).values) & ~special)
     kind = torch.rand(input_ids.shape, generator=generator)
     random_words = torch.randint(vocab_size, input_ids.shape, generator=generator)

@@ -7,16 +7,21 @@ distillation, without its projections).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import SqueezeBertConfig
-from sqbert_cli.model.encoder import Encoder
+from sqbert_cli.model.encoder import Block, Encoder
+from sqbert_cli.model.layers import Attention
 from sqbert_cli.model.network import Network
 from sqbert_cli.model.weights import State, from_disk, reference_names, to_disk
 
@@ -42,14 +47,62 @@ def diagonal_blocks(dense: Tensor, in_size: int) -> Tensor:
 
 
 def hidden_state_loss(student: Encoder, teacher: Encoder, batch: Batch) -> Tensor:
-    """Mean over layers of the squared error divided by the teacher's variance: 1 says that nothing was learnt."""
+    """As `states_loss`, of what two encoders make of a batch."""
     with torch.no_grad():
         targets = teacher.hidden_states(*batch.inputs())
-    states = student.hidden_states(*batch.inputs())
+    return states_loss(student.hidden_states(*batch.inputs()), targets, batch)
+
+
+def states_loss(
+    states: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch, variances: Sequence[float] | None = None
+) -> Tensor:
+    """Mean over layers of the squared error divided by the teacher's variance: 1 says that nothing was learnt.
+
+    *Shapes:* the embeddings and each layer's output, (B, T, C) each. Without `variances` they are those of the batch.
+    """
     real = batch.attention_mask.bool()
-    pairs = matched_layers(len(states) - 1, len(targets) - 1)
-    errors = [_relative_error(states[ours][real], targets[theirs][real]) for ours, theirs in pairs]
+    errors = []
+    for ours, theirs in matched_layers(len(states) - 1, len(targets) - 1):
+        target = targets[theirs][real].float()
+        variance = target.var(0).mean() if variances is None else variances[theirs]
+        errors.append((states[ours][real].float() - target).square().mean() / variance)
     return torch.stack(errors).mean()
+
+
+@torch.no_grad()
+def layer_variances(teacher: Encoder, batch: Batch) -> list[float]:
+    """Of each state over a batch, mean over channels."""
+    real = batch.attention_mask.bool()
+    return [float(state[real].float().var(0).mean()) for state in teacher.hidden_states(*batch.inputs())]
+
+
+def relation_loss(
+    student: Encoder, teacher: Encoder, states: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
+) -> Tensor:
+    """How tokens of the last layer are related by their queries, keys and values (MiniLMv2, Wang et al. 2021).
+
+    Divergence from the teacher's, mean over windows, the three, the student's heads and tokens; the widths may differ.
+    *Shapes:* as `states_loss`.
+    """
+    heads, mask = last_attention(student).num_heads, batch.attention_mask.bool()
+    with torch.no_grad():
+        wanted = _relations(teacher, targets[-2], heads, mask)
+    ours = _relations(student, states[-2], heads, mask)
+    of_tokens = functional.kl_div(ours, wanted, log_target=True, reduction="none").sum(-1)  # (3, B, H, T)
+    real = mask[:, None, :].float()
+    return ((of_tokens * real).sum(-1) / real.sum(-1)).mean()
+
+
+def last_attention(encoder: Encoder) -> Attention:
+    return cast("Block", encoder.encoder.layers[-1]).attention
+
+
+def _relations(encoder: Encoder, hidden: Tensor, heads: int, mask: Tensor) -> Tensor:
+    """*Shapes:* (B, T, C), (B, T) -> (3, B, H, T, T), logs of shares."""
+    vectors = torch.stack(last_attention(encoder).project(hidden))  # (3, B, own heads, T, D)
+    split = vectors.transpose(2, 3).flatten(-2).unflatten(-1, (heads, -1)).transpose(2, 3).float()
+    products = split @ split.transpose(-1, -2) / math.sqrt(split.shape[-1])
+    return products.masked_fill(~mask[:, None, None, :], -1e4).log_softmax(-1)
 
 
 def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
@@ -59,12 +112,6 @@ def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, 
         for layer in range(1, student_layers + 1)
         if layer * teacher_layers % student_layers == 0
     ]
-
-
-def _relative_error(state: Tensor, target: Tensor) -> Tensor:
-    """*Shapes:* (N, C), (N, C) -> ()."""
-    target = target.float()
-    return (state.float() - target).square().mean() / target.var(0).mean()
 
 
 def _student_config(teacher: SqueezeBertConfig, layers: int) -> SqueezeBertConfig:

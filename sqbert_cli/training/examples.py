@@ -74,7 +74,7 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
             row[stretch.first :][owned] = torch.tensor(learnt, dtype=torch.long)[owned]
             windows.append(stretch.window)
             targets.append(row)
-    return TokenLesson(head=head.name, windows=tuple(windows), targets=tuple(targets), smoothing=smoothing)
+    return TokenLesson(head=head.name, config=head, windows=tuple(windows), targets=tuple(targets), smoothing=smoothing)
 
 
 def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> SpanLesson:
@@ -94,6 +94,7 @@ def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]
         targets += of_parts
     return SpanLesson(
         head=head.name,
+        config=head,
         windows=tuple(windows),
         targets=torch.tensor(targets).reshape(-1, 2),
         left_out=tuple(left_out),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
@@ -14,16 +13,16 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
 from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.model.heads import Pooler, SequenceHead
-from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import make_lesson, vector_lesson
-from sqbert_cli.training.lessons import micro_batches
+from sqbert_cli.training.heads import network_with_heads
+from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
+from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run, windows_hash
-from sqbert_cli.training.teacher import TeacherScores, with_teacher
+from sqbert_cli.training.teacher import AskedGuide, Guide, StateGuide, TeacherScores, ask, state_guide
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 
@@ -58,6 +57,8 @@ class FinetuneSettings(OptimiserSettings):
     """Softens the teacher's scores and the student's."""
     teacher_weight: float = 0.9
     """Share of the teacher's scores in the loss; the rest are the labels."""
+    state_weight: float = 0.0
+    """Weight of the teacher's hidden states in the loss; above 0 the teacher reads each step beside the student."""
 
     def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
         length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
@@ -92,27 +93,11 @@ class Evaluation:
 
 
 def with_heads(base: Checkpoint, heads: Sequence[HeadConfig], settings: FinetuneSettings) -> Checkpoint:
-    """Return the encoder of `base` with heads to be taught; a pooler that was pretrained goes on.
-
-    A head that `base` has already, by the same name and for the same labels, goes on from where it is. With a frozen
-    encoder the others of `base` stay too; else they would be left behind by what the encoder learns.
-    """
-    config = replace(base.config, hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.dropout)
-    taught = tuple(replace(head, max_length=settings.length_for(head, base)) for head in heads)
-    names = {head.name for head in taught}
-    kept = tuple(head for head in base.heads if settings.freeze_encoder and head.name not in names | {"pooler"})
-    network = Network(config, (*kept, *taught))
-    network.transformer.load_state_dict(base.network.transformer.state_dict())
-    initialise(network.heads, config.initializer_range, torch.Generator().manual_seed(settings.seed))
-    pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)
-    had = {(head.name, head.kind, head.labels) for head in base.heads}
-    for head in (*kept, *taught):
-        new = network.heads[head.name]
-        if (head.name, head.kind, head.labels) in had:
-            new.load_state_dict(base.network.heads[head.name].state_dict())
-        elif pooler is not None and isinstance(new, SequenceHead):
-            new.pooler.load_state_dict(pooler.state_dict())
-    return Checkpoint(heads[0].name, network, (*kept, *taught), base.tokenizer)
+    """Return `base` with heads to be taught on windows of the task's length; with a frozen encoder its others stay."""
+    taught = [replace(head, max_length=settings.length_for(head, base)) for head in heads]
+    return network_with_heads(
+        base, taught, dropout=settings.dropout, seed=settings.seed, keep_others=settings.freeze_encoder
+    )
 
 
 def finetune(
@@ -144,20 +129,18 @@ def finetune(
         "teacher's weights": None if teacher is None else weights_hash(teacher),
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
-    if teacher is not None:
-        taught = yield from with_teacher(lessons[0], teacher, student, run, told)
-        lessons[0] = replace(taught, temperature=settings.temperature, teacher_weight=settings.teacher_weight)
+    guide = None if teacher is None else (yield from _guide(teacher, student, lessons, settings, run))
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     student.network.to(run.device)
-    trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings))
+    trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
     identity = run.identity(settings, told)
     run.start(trainer, identity)
     eval_steps = settings.eval_steps or -(-plan.steps_per_epoch // 2)
 
     def losses(step: int) -> Iterator[MicroBatch]:
         lesson, rows = plan.batch(step)
-        return micro_batches(lessons[lesson], student, rows, settings.batch_size, run)
+        return micro_batches(lessons[lesson], student, rows, settings.batch_size, run, guide)
 
     for step in optimise(trainer, losses):
         yield step
@@ -168,8 +151,21 @@ def finetune(
                 break
         if evaluated or step.index % settings.save_steps == 0:
             run.save(trainer, identity)
+    run.processes.wait()
     student.network.load_state_dict(load_file(run.best_file))
     yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def _guide(
+    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], settings: FinetuneSettings, run: Run
+) -> Generator[TeacherScores, None, Guide]:
+    """Scores are asked for once; with hidden states, which are too many to keep, at each step."""
+    weight, temperature = settings.teacher_weight, settings.temperature
+    if settings.state_weight:
+        return state_guide(
+            teacher, student, lessons, StateGuide(teacher, weight, temperature, settings.state_weight), run.device
+        )
+    return AskedGuide((yield from ask(teacher, student, lessons, run.device)), weight, temperature)
 
 
 def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: FinetuneSettings) -> tuple[str, ...]:
@@ -190,6 +186,7 @@ def _evaluate(trainer: Trainer, student: Checkpoint, datasets: Sequence[Dataset]
     progress.stale = 0 if is_best else progress.stale + 1
     if is_best:
         progress.best_score = mean
+    if is_best and run.processes.is_first:
         with whole_file(run.best_file) as file:
             file.write(to_safetensors({name: t.contiguous() for name, t in student.network.state_dict().items()}))
     return replace(evaluation, is_best=is_best)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from sqbert_cli.batch import Batch, collate
+from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.model.encoder import Encoder
 from sqbert_cli.predict.vectors import mean_pooled
 from sqbert_cli.tasks import classification
@@ -22,8 +22,25 @@ from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
 from sqbert_cli.tasks.masked_words import hide_words, masked_loss
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.optimise import MicroBatch
-from sqbert_cli.training.run import Run
+
+LOWEST = -1e4
+"""Logit of what cannot be."""
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What a teacher says of a batch."""
+
+    logits: Tensor
+    """As those of the lesson's head: (B, L), (B, T, L) or (B, T, 2)."""
+    weight: float
+    """Share of the teacher in the loss; the rest are the labels."""
+    temperature: float
+
+    def mixed(self, hard: Tensor, logits: Tensor, theirs: Tensor, problem: ProblemType) -> Tensor:
+        """*Shapes:* (), (N, L), (N, L) -> ()."""
+        soft = classification.soft_loss(logits, theirs, problem, self.temperature)
+        return self.weight * soft + (1 - self.weight) * hard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,41 +61,39 @@ class Lesson(ABC):
     def lengths(self) -> tuple[int, ...]:
         return tuple(len(window.input_ids) for window in self.windows)
 
+    def shown(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Batch:
+        """What the network reads of the windows `rows`, which make up the batch."""
+        return batch
+
     @abstractmethod
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
-        """Loss of the windows `rows`, which make up the batch; on the cpu."""
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
+        """Loss of the encoder's last states, (B, T, C), and of what the head makes of them; on the cpu."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextLesson(Lesson):
-    """A label, several labels or a number; and a teacher's scores where there is one."""
+    """A label, several labels or a number."""
 
     config: HeadConfig
     targets: Tensor
     smoothing: float = 0.0
     label_weights: Tensor | None = None
-    soft: Tensor | None = None
-    """The teacher's logits. *Shape:* (N, L)."""
-    temperature: float = 1.0
-    teacher_weight: float = 0.0
 
     @property
     def told(self) -> Any:
         return self.targets.tolist()
 
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
-        logits, some, problem = student.network(self.head, *batch.inputs()).cpu(), list(rows), self.config.problem_type
-        hard = classification.loss(logits, self.targets[some], problem, self.smoothing, self.label_weights)
-        if self.soft is None:
-            return hard
-        soft = classification.soft_loss(logits, self.soft[some], problem, self.temperature)
-        return self.teacher_weight * soft + (1 - self.teacher_weight) * hard
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
+        logits, problem = student.network.heads[self.head](hidden).cpu(), self.config.problem_type
+        hard = classification.loss(logits, self.targets[list(rows)], problem, self.smoothing, self.label_weights)
+        return hard if hint is None else hint.mixed(hard, logits, hint.logits, problem)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenLesson(Lesson):
     """A tag for the first piece of each word."""
 
+    config: HeadConfig
     targets: tuple[Tensor, ...]
     """*Shape of each:* (T,), `NOT_LEARNT` where nothing is learnt."""
     smoothing: float = 0.0
@@ -87,15 +102,20 @@ class TokenLesson(Lesson):
     def told(self) -> Any:
         return [row.tolist() for row in self.targets]
 
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         wanted = pad_sequence([self.targets[row] for row in rows], batch_first=True, padding_value=NOT_LEARNT)
-        return token_loss(student.network(self.head, *batch.inputs()).cpu(), wanted, self.smoothing)
+        logits, learnt = student.network.heads[self.head](hidden).cpu(), wanted != NOT_LEARNT
+        hard = token_loss(logits, wanted, self.smoothing)
+        if hint is None or not learnt.any():
+            return hard
+        return hint.mixed(hard, logits[learnt], hint.logits[learnt], self.config.problem_type)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpanLesson(Lesson):
     """Start and end of the answer, or the first token where the window has none."""
 
+    config: HeadConfig
     targets: Tensor
     """*Shape:* (N, 2)."""
 
@@ -103,10 +123,16 @@ class SpanLesson(Lesson):
     def told(self) -> Any:
         return self.targets.tolist()
 
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
-        logits = student.network(self.head, *batch.inputs()).float()
-        masked = logits.masked_fill(batch.attention_mask[..., None] == 0, torch.finfo(torch.float32).min)
-        return span_loss(masked.cpu(), self.targets[list(rows)])
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
+        padding = batch.attention_mask.cpu()[..., None] == 0
+        logits = student.network.heads[self.head](hidden).float().cpu().masked_fill(padding, LOWEST)
+        hard = span_loss(logits, self.targets[list(rows)])
+        if hint is None:
+            return hard
+        ours, theirs = (
+            some.transpose(1, 2).flatten(0, 1) for some in (logits, hint.logits.masked_fill(padding, LOWEST))
+        )
+        return hint.mixed(hard, ours, theirs, self.config.problem_type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +142,21 @@ class MaskedWordLesson(Lesson):
     mask_id: int
     special_ids: tuple[int, ...]
 
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
+    def shown(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Batch:
+        shown, _ = self._hidden_words(student, batch, rows)
+        return replace(batch, input_ids=shown.to(batch.input_ids))
+
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
+        _, chosen = self._hidden_words(student, batch, rows)
+        places = chosen.to(hidden.device)
+        return masked_loss(student.network.heads[self.head](hidden[places]), batch.input_ids[places]).cpu()
+
+    def _hidden_words(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The same for the same step and rows. *Shapes:* as `hide_words`."""
         ids = batch.input_ids.cpu()
         special = torch.isin(ids, torch.tensor(self.special_ids))
         generator = torch.Generator().manual_seed(torch.initial_seed() + rows[0])
-        shown, chosen = hide_words(ids, special, self.mask_id, student.tokenizer.vocab_size, generator)
-        hidden = student.network.transformer(shown.to(batch.input_ids), *batch.inputs()[1:])
-        logits = student.network.heads[self.head](hidden[chosen.to(hidden.device)])
-        return masked_loss(logits, batch.input_ids[chosen.to(hidden.device)]).cpu()
+        return hide_words(ids, special, self.mask_id, student.tokenizer.vocab_size, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,21 +165,8 @@ class VectorLesson(Lesson):
 
     wanted: Encoder = field(repr=False)
 
-    def loss(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Tensor:
+    def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         with torch.no_grad():
-            wanted = mean_pooled(self.wanted, batch)
-        ours = mean_pooled(student.network.transformer, batch)
+            wanted = mean_pooled(self.wanted(*batch.inputs()), batch)
+        ours = mean_pooled(hidden, batch)
         return (1 - functional.cosine_similarity(ours.float(), wanted.float())).mean().cpu()
-
-
-def micro_batches(
-    lesson: Lesson, student: Checkpoint, rows: Sequence[int], batch_size: int, run: Run
-) -> Iterator[MicroBatch]:
-    """Yield the parts of a step, each with its share of the step's loss."""
-    student.network.train()
-    for first in range(0, len(rows), batch_size):
-        some = rows[first : first + batch_size]
-        batch = collate([lesson.windows[row] for row in some], student.config.pad_token_id, run.device)
-        with run.autocast():
-            loss = lesson.loss(student, batch, some)
-        yield MicroBatch(loss * (len(some) / len(rows)), batch.tokens)

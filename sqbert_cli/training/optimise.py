@@ -1,4 +1,4 @@
-"""The one training loop: AdamW, warm-up then linear decay, clipping.
+"""The one training loop: warm-up then linear decay, clipping, one process or several.
 
 Every random number of a step comes from a seed made of the run's seed and the step's index, and so does the choice of
 its examples. A resumed run needs the weights, the optimizer and the step's index, and goes on to the same bits.
@@ -10,18 +10,23 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.training.lamb import Lamb
+from sqbert_cli.training.processes import ALONE, Processes
+
+OptimiserName = Literal["adamw", "lamb"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserSettings:
-    """What AdamW does; the schedule is linear warm-up, then linear decay to 0."""
+    """What the optimizer does; the schedule is linear warm-up, then linear decay to 0."""
 
+    optimiser: OptimiserName = "adamw"
     learning_rate: float
     """Highest rate, reached at the end of warm-up."""
     embedding_rate: float = 1.0
@@ -88,6 +93,7 @@ class Trainer:
     steps: int
     optimiser: torch.optim.Optimizer
     progress: Progress
+    processes: Processes = ALONE
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -96,19 +102,27 @@ class Trainer:
         return self.settings.learning_rate * min(1.0, rising, falling)
 
 
-def make_trainer(network: nn.Module, settings: OptimiserSettings, steps: int, frozen: tuple[str, ...] = ()) -> Trainer:
+def make_trainer(
+    network: nn.Module,
+    settings: OptimiserSettings,
+    steps: int,
+    frozen: tuple[str, ...] = (),
+    processes: Processes = ALONE,
+) -> Trainer:
     """`frozen` are prefixes of the names of parameters that stay as they are."""
     groups = _parameter_groups(network, settings, frozen)
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    return Trainer(network, settings, steps, optimiser, Progress())
+    if settings.optimiser == "lamb":
+        return Trainer(network, settings, steps, Lamb(groups, lr=settings.learning_rate), Progress(), processes)
+    adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return Trainer(network, settings, steps, adamw, Progress(), processes)
 
 
 def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) -> Iterator[Step]:
-    """Run the steps that are left. `losses(step)` yields the parts of a step; their losses add up."""
+    """Run the steps that are left. `losses(step)` yields this process's parts of a step; the losses of all add up."""
     parameters = [parameter for group in trainer.optimiser.param_groups for parameter in group["params"]]
     for step in range(trainer.progress.step, trainer.steps):
         started = time.perf_counter()
-        torch.manual_seed(trainer.settings.seed * 1_000_003 + step)
+        torch.manual_seed((trainer.settings.seed * 1_000 + trainer.processes.rank) * 1_000_003 + step)
         rate = trainer.rate(step)
         for group in trainer.optimiser.param_groups:
             group["lr"] = rate * group["rate_scale"]
@@ -117,6 +131,8 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
             part.loss.backward()
             loss += part.loss.item()
             tokens += part.tokens
+        loss, tokens = trainer.processes.totals(loss, tokens, parameters[0].device)
+        trainer.processes.add_up_gradients(parameters)
         if not math.isfinite(loss):
             raise SqbertError(
                 f"step {step + 1}: the loss is {loss}, the weights are lost", hint="try a lower `--learning-rate`"

@@ -1,97 +1,158 @@
-"""General distillation of a grouped student on running text."""
+"""A general encoder from running text: from nothing, from a model, or from a teacher."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
-from sqbert_cli.errors import SqbertError
-from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.distil import hidden_state_loss
+from sqbert_cli.text.corpus import TokenFile
+from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
-from sqbert_cli.training.run import Run, windows_hash
+from sqbert_cli.training.passages import Passages, split_documents
+from sqbert_cli.training.reading import Reader, Reading
+from sqbert_cli.training.run import Run
 from sqbert_cli.training.sampler import Sampler
+from sqbert_cli.training.text_losses import LOSSES, Guided, Look, guided, shares_told
 
-HELD_OUT_WINDOWS = 256
+HELD_OUT_PASSAGES = 512
+SPECIAL_TOKENS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(OptimiserSettings):
-    """How a student learns from running text."""
+    """How an encoder learns from running text."""
 
-    learning_rate: float = 3e-3
-    embedding_rate: float = 0.1
-    warmup_fraction: float = 0.03
-    batch_size: int = 32
-    """Windows in a step."""
+    objectives: Mapping[Objective, float]
+    """Weights of the losses."""
+    steps: int
     max_length: int = 128
     """Tokens in a window, at most."""
-    tokens: int = 10_000_000
-    """Tokens to learn from, each seen once."""
-    save_steps: int = 500
+    long_steps: int = 0
+    """Steps after these, on longer windows; the learning rate goes down over all."""
+    long_length: int = 512
+    batch_size: int = 32
+    """Windows in a step; with accumulation, in a part of a step."""
+    accumulation: int = 1
+    """Parts of a step, over all processes."""
+    whole_words: bool = False
+    """Hide all the pieces of a word, or none."""
+    dropout: float = 0.0
+    held_out_share: float = 0.03
+    """Of the documents."""
+    save_steps: int = 200
     """Steps between two writes of the resume file, and between two looks at the held-out text."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Loss on text that was not learnt from."""
+    """How well text is told that was not learnt from."""
 
     step: int
-    loss: float
+    metrics: Mapping[str, float]
+    """The whole loss, that of each objective, and the shares of hidden words and of orders that are told."""
 
 
 def pretrain(
-    teacher: Checkpoint,
     student: Checkpoint,
-    windows: Sequence[Window],
+    files: Sequence[TokenFile],
     settings: PretrainSettings,
     run: Run,
+    teacher: Checkpoint | None = None,
 ) -> Iterator[Step | HeldOut | Finished]:
-    """Teach the student the teacher's hidden states; it is changed in place."""
-    if len(windows) <= HELD_OUT_WINDOWS:
-        raise SqbertError(
-            f"too little text: {len(windows)} windows, of which {HELD_OUT_WINDOWS} are held out",
-            hint="give more text, or a larger `--tokens`",
-        )
-    shuffled = random.Random(settings.seed).sample(windows, len(windows))
-    held_out, learnt = shuffled[:HELD_OUT_WINDOWS], shuffled[HELD_OUT_WINDOWS:]
-    sampler = Sampler(tuple(len(window.input_ids) for window in learnt), settings.batch_size, settings.seed)
-    ours, theirs = (checkpoint.network.transformer.to(run.device) for checkpoint in (student, teacher))
-    ours.eval()  # without dropout: the teacher's states are the whole truth, and there is no end of text
-    theirs.eval()
-
-    def loss(some: Sequence[Window]) -> MicroBatch:
-        batch = collate(some, student.config.pad_token_id, run.device)
-        with run.autocast():
-            return MicroBatch(hidden_state_loss(ours, theirs, batch), batch.tokens)
-
-    trainer = make_trainer(ours, settings, sampler.steps_per_epoch)
+    """Teach the student the objectives, and its heads for them; it is changed in place."""
+    phases = [_Phase.of(files, settings.max_length, settings)]
+    if settings.long_steps:
+        phases.append(_Phase.of(files, settings.long_length, settings))
+    student.network.to(run.device)
+    reader = _reader(student, settings)
+    sample = phases[0].held_out.first(settings.batch_size)
+    models = guided(student, teacher, reader.read(sample, range(len(sample)), 0), run)
+    steps = settings.steps + settings.long_steps
+    trainer = make_trainer(student.network, settings, steps, processes=run.processes)
     identity = run.identity(
         settings,
         {
-            "text": windows_hash(windows),
-            "student's starting weights": weights_hash(student),
-            "teacher's weights": weights_hash(teacher),
+            "text": [file.key for file in files],
+            "starting weights": weights_hash(student),
+            "teacher's weights": None if teacher is None else weights_hash(teacher),
         },
     )
     run.start(trainer, identity)
-    for step in optimise(trainer, lambda index: [loss([learnt[row] for row in sampler.batch(index)])]):
+
+    def losses(step: int) -> Iterator[MicroBatch]:
+        phase = phases[step >= settings.steps]
+        whole = reader.read(phase.learnt, phase.sampler.batch(step), step)
+        student.network.train()
+        for part in _parts(whole, run.processes.share(range(len(whole.swapped))), settings.batch_size):
+            with run.autocast():
+                loss = _total(models.look(part, whole, run), settings)
+            yield MicroBatch(loss, part.batch.tokens)
+
+    for step in optimise(trainer, losses):
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
-            with torch.no_grad():
-                held_out_loss = HeldOut(step.index, _mean_loss(loss, held_out, settings.batch_size))
-            trainer.progress.history.append(asdict(held_out_loss))
+            held_out = phases[step.index > settings.steps].held_out
+            metrics = _judge(models, reader.read(held_out, range(len(held_out)), 0), settings, run)
+            trainer.progress.history.append({"step": step.index, **metrics})
             run.save(trainer, identity)
-            yield held_out_loss
+            yield HeldOut(step.index, metrics)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 
-def _mean_loss(loss: Callable[[Sequence[Window]], MicroBatch], windows: Sequence[Window], batch_size: int) -> float:
-    ordered = sorted(windows, key=lambda window: len(window.input_ids))
-    parts = [loss(ordered[first : first + batch_size]) for first in range(0, len(ordered), batch_size)]
-    return sum(part.loss.item() * part.tokens for part in parts) / sum(part.tokens for part in parts)
+def _reader(student: Checkpoint, settings: PretrainSettings) -> Reader:
+    return Reader(
+        tokenizer=student.tokenizer,
+        pad_token_id=student.config.pad_token_id,
+        order="sentence-order" in settings.objectives,
+        hide=any(name in settings.objectives for name in HIDES),
+        whole_words=settings.whole_words,
+        seed=settings.seed,
+    )
+
+
+def _parts(whole: Reading, rows: Sequence[int], batch_size: int) -> Iterator[Reading]:
+    """Yield what fits into memory."""
+    for first in range(0, len(rows), batch_size):
+        yield whole.part(rows[first : first + batch_size])
+
+
+def _total(look: Look, settings: PretrainSettings) -> Tensor:
+    return torch.stack([weight * LOSSES[name](look) for name, weight in settings.objectives.items()]).sum()
+
+
+@torch.no_grad()
+def _judge(models: Guided, whole: Reading, settings: PretrainSettings, run: Run) -> dict[str, float]:
+    models.student.network.eval()
+    by_length = whole.batch.attention_mask.sum(1).argsort().tolist()
+    totals: dict[str, float] = defaultdict(float)
+    for part in _parts(whole, by_length, settings.batch_size):
+        with run.autocast():
+            look = models.look(part, whole, run)
+            losses = {f"{name} loss": LOSSES[name](look).item() for name in settings.objectives}
+            found = {"loss": _total(look, settings).item(), **losses, **shares_told(look, settings.objectives)}
+        for name, value in found.items():
+            totals[name] += value
+    return dict(totals)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """Steps on windows of one length."""
+
+    learnt: Passages
+    held_out: Passages
+    sampler: Sampler
+
+    @classmethod
+    def of(cls, files: Sequence[TokenFile], max_length: int, settings: PretrainSettings) -> _Phase:
+        room = max_length - SPECIAL_TOKENS
+        learnt, held_out = split_documents(files, room, settings.held_out_share, settings.seed)
+        batch_size = settings.batch_size * settings.accumulation
+        return cls(
+            learnt, held_out.first(HELD_OUT_PASSAGES), Sampler(learnt.lengths.tolist(), batch_size, settings.seed)
+        )

@@ -21,6 +21,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer
+from sqbert_cli.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Run:
     device: torch.device
     dtype: torch.dtype
     resume: bool = False
+    processes: Processes = ALONE
 
     @property
     def file(self) -> Path:
@@ -60,6 +62,9 @@ class Run:
             _load(trainer, self.file, identity)
 
     def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
+        """By the first process only."""
+        if not self.processes.is_first:
+            return
         state = {
             "identity": dict(identity),
             "progress": asdict(trainer.progress),
@@ -69,12 +74,21 @@ class Run:
         write_tensors(self.file, state)
 
 
-def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: bool) -> Run:
-    """Claim the folder of a new model; refuse one that holds something already."""
-    run = Run(output / ".resume", device, dtype, resume)
+def open_run(
+    output: Path, device: torch.device, dtype: torch.dtype, processes: Processes = ALONE, *, resume: bool
+) -> Run:
+    """Claim the folder of a new model; refuse one that holds something already. The first process does it for all."""
+    run = Run(output / ".resume", device, dtype, resume, processes)
+    if processes.is_first:
+        _claim(run, output)
+    processes.wait()
+    return run
+
+
+def _claim(run: Run, output: Path) -> None:
     if (output / "config.json").exists():
         raise SqbertError(f"`{output}` already holds a model", hint="name another folder with `--output`")
-    if run.file.exists() and not resume:
+    if run.file.exists() and not run.resume:
         raise SqbertError(
             f"`{output}` holds an interrupted run",
             hint=f"go on with `--resume`, or remove `{run.folder}` to start anew",
@@ -86,7 +100,6 @@ def open_run(output: Path, device: torch.device, dtype: torch.dtype, *, resume: 
             f"`{output}` is not empty: it holds `{others[0]}`", hint="name another folder with `--output`"
         )
     run.folder.mkdir(exist_ok=True)
-    return run
 
 
 def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
@@ -95,8 +108,10 @@ def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
 
 
 def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapping[str, Any]) -> None:
-    """Write the model folder, then drop what was only needed to resume."""
+    """Write the model folder, then drop what was only needed to resume; by the first process only."""
     checkpoint.network.cpu()
+    if not run.processes.is_first:
+        return
     versions = {
         "sqbert": __version__,
         "torch": torch.__version__,
@@ -104,6 +119,7 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "processes": run.processes.count,
     }
     values = {**training, "precision": str(run.dtype), "device": str(run.device), "versions": versions}
     output = run.folder.parent

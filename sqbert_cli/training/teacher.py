@@ -1,23 +1,32 @@
-"""A larger model of the same labels, whose scores are learnt beside the labels."""
+"""A better model, from which a student learns beside the labels: its scores, and its hidden states where they fit."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.batch import Batch
+from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.texts import sequence_logits
+from sqbert_cli.models import cache_folder
+from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.training.distil import states_loss
 from sqbert_cli.training.examples import check_vocabulary
-from sqbert_cli.training.lessons import Lesson, TextLesson
-from sqbert_cli.training.run import Run, read_tensors, write_tensors
+from sqbert_cli.training.lessons import Hint, Lesson, SpanLesson, TextLesson, TokenLesson
+from sqbert_cli.training.run import windows_hash
 
 TEACHER_WINDOWS = 2_048
+"""Asked at once."""
 
 
 @dataclass(frozen=True)
@@ -28,46 +37,143 @@ class TeacherScores:
     examples: int
 
 
-def with_teacher(
-    lesson: Lesson, teacher: Checkpoint, student: Checkpoint, run: Run, told: Mapping[str, Any]
-) -> Generator[TeacherScores, None, TextLesson]:
-    """Return the lesson with what the teacher says of each window. Raises `SqbertError` if it knows other labels."""
-    if not isinstance(lesson, TextLesson):
-        raise SqbertError("a teacher is asked about whole texts only", hint="leave out `--teacher`")
-    _check_teacher(teacher, student, lesson.config)
-    soft = yield from _teacher_logits(teacher, lesson, run, told)
-    return replace(lesson, soft=soft)
+class Guide(ABC):
+    """What a teacher has to say of each part of a step."""
+
+    @abstractmethod
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        """Return its scores, if it knows the lesson's task, and how far the student's states are from its own."""
 
 
-def _teacher_logits(
-    teacher: Checkpoint, lesson: TextLesson, run: Run, told: Mapping[str, Any]
-) -> Generator[TeacherScores, None, Tensor]:
-    """Ask the teacher once; a resumed run reads what was answered. *Shape of the result:* (N, L)."""
-    file = run.folder / "teacher.pt"
-    if run.resume and file.is_file():
-        saved = read_tensors(file)
-        if saved["told"] == told:
-            return cast("Tensor", saved["logits"])
-    teacher.network.to(run.device).eval()
-    head, rows, count = teacher.head_for(lesson.config), [], len(lesson.windows)
-    for first in range(0, count, TEACHER_WINDOWS):
-        rows.append(sequence_logits(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS]))
-        yield TeacherScores(min(first + TEACHER_WINDOWS, count), count)
-    logits = torch.cat(rows)[:, [head.labels.index(label) for label in lesson.config.labels]]
-    write_tensors(file, {"told": dict(told), "logits": logits})
-    return logits
+@dataclass(frozen=True)
+class AskedGuide(Guide):
+    """Scores that the teacher gave once, before the first step."""
+
+    scores: Mapping[str, Sequence[Tensor]]
+    """Of each lesson's windows, by its head: (L,), (T, L) or (T, 2)."""
+    weight: float
+    temperature: float
+
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        if lesson.head not in self.scores:
+            return None, 0.0
+        some = [self.scores[lesson.head][row].float() for row in rows]
+        return Hint(pad_sequence(some, batch_first=True), self.weight, self.temperature), 0.0
 
 
-def _check_teacher(teacher: Checkpoint, student: Checkpoint, wanted: HeadConfig) -> None:
+@dataclass(frozen=True)
+class StateGuide(Guide):
+    """Hidden states, and the scores that come with them: the teacher reads each part of a step beside the student."""
+
+    teacher: Checkpoint
+    weight: float
+    temperature: float
+    state_weight: float
+
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        network, config = self.teacher.network, head_config(lesson)
+        with torch.no_grad():
+            theirs = network.transformer.hidden_states(*shown.inputs())
+            hint = None
+            if config is not None:
+                head = self.teacher.head_for(config)
+                scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, config)]
+                hint = Hint(scores, self.weight, self.temperature)
+        return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
+
+
+def state_guide(
+    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], guide: StateGuide, device: torch.device
+) -> StateGuide:
+    """Raises `SqbertError` where the teacher's states or labels are others."""
+    if teacher.config.hidden_size != student.config.hidden_size:
+        raise SqbertError(
+            f"the teacher `{teacher.name}` is {teacher.config.hidden_size} wide, the student "
+            f"{student.config.hidden_size}: hidden states cannot be compared",
+            hint="leave out `--state-weight`",
+        )
+    for lesson in lessons:
+        check_teacher(teacher, student, lesson)
+    teacher.network.to(device).eval()
+    return guide
+
+
+def head_config(lesson: Lesson) -> HeadConfig | None:
+    """The head whose scores a teacher can give."""
+    return lesson.config if isinstance(lesson, (TextLesson, TokenLesson, SpanLesson)) else None
+
+
+def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
+    """Where a teacher's head has the student's labels; a span has its start and its end."""
+    return [head.labels.index(label) for label in wanted.labels] or [0, 1]
+
+
+def check_teacher(teacher: Checkpoint, student: Checkpoint, lesson: Lesson) -> None:
+    """Raises `SqbertError` where the teacher cannot be asked about a lesson's windows."""
+    check_vocabulary(teacher, student)
+    wanted = head_config(lesson)
+    longest, positions = max(lesson.lengths), teacher.config.max_position_embeddings
+    if positions < longest:
+        raise SqbertError(
+            f"the teacher `{teacher.name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
+        )
+    if wanted is None:
+        return
     head = teacher.head_for(wanted)
     if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
             hint="a teacher must have been trained on the same labels",
         )
-    check_vocabulary(teacher, student)
-    positions = teacher.config.max_position_embeddings
-    if positions < student.max_length(wanted):
-        raise SqbertError(
-            f"the teacher `{teacher.name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
-        )
+
+
+def ask(
+    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], device: torch.device
+) -> Generator[TeacherScores, None, dict[str, list[Tensor]]]:
+    """Return the teacher's scores of every window, by head; asked once, then read from the cache."""
+    scores: dict[str, list[Tensor]] = {}
+    for lesson in lessons:
+        check_teacher(teacher, student, lesson)
+        wanted = head_config(lesson)
+        if wanted is not None:
+            head = teacher.head_for(wanted)
+            told = (weights_hash(teacher), head.name, windows_hash(lesson.windows))
+            file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
+            if not file.is_file():
+                teacher.network.to(device).eval()
+                yield from _ask(teacher, head, lesson, file)
+            scores[lesson.head] = [row[..., columns(head, wanted)] for row in read_rows(file)]
+    return scores
+
+
+def _ask(teacher: Checkpoint, head: HeadConfig, lesson: Lesson, file: Path) -> Generator[TeacherScores, None, None]:
+    rows: list[Tensor] = []
+    count = len(lesson.windows)
+    for first in range(0, count, TEACHER_WINDOWS):
+        rows += head_rows(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS])
+        yield TeacherScores(len(rows), count)
+    write_rows(file, rows)
+
+
+def write_rows(file: Path, rows: Sequence[Tensor]) -> None:
+    """Keep rows of one width in one tensor. *Shape of each:* (L,) or (T, L)."""
+    lengths = torch.tensor([row.numel() // row.shape[-1] for row in rows])
+    flat = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as target:
+        target.write(save({"rows": flat, "lengths": lengths, "of_tokens": torch.tensor(rows[0].ndim == 2)}))
+
+
+def read_rows(file: Path) -> list[Tensor]:
+    try:
+        tensors = load_file(file)
+    except UNREADABLE as error:
+        raise SqbertError(f"`{file}` is damaged", hint="remove it; the teacher will be asked again") from error
+    rows = tensors["rows"].split(tensors["lengths"].tolist())
+    return list(rows) if tensors["of_tokens"] else [row[0] for row in rows]

@@ -1,0 +1,38 @@
+"""The network that is to be trained: an encoder with the heads that it is to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.heads import Pooler, SequenceHead
+from sqbert_cli.model.network import Network, initialise
+
+
+def network_with_heads(
+    base: Checkpoint, heads: Sequence[HeadConfig], *, dropout: float, seed: int, keep_others: bool = False
+) -> Checkpoint:
+    """Return the encoder of `base` with heads to be taught; a pooler that was pretrained goes on.
+
+    A head that `base` has already, by the same name and for the same labels, goes on from where it is. The others of
+    `base` are kept where asked for: a head whose encoder goes on learning without it is left behind.
+    """
+    config = replace(base.config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+    names = {head.name for head in heads}
+    kept = tuple(head for head in base.heads if keep_others and head.name not in names | {"pooler"})
+    network = Network(config, (*kept, *heads))
+    network.transformer.load_state_dict(base.network.transformer.state_dict())
+    initialise(network.heads, config.initializer_range, torch.Generator().manual_seed(seed))
+    pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)
+    had = {(head.name, head.kind, head.labels) for head in base.heads}
+    for head in (*kept, *heads):
+        new = network.heads[head.name]
+        if (head.name, head.kind, head.labels) in had:
+            new.load_state_dict(base.network.heads[head.name].state_dict())
+        elif pooler is not None and isinstance(new, SequenceHead):
+            new.pooler.load_state_dict(pooler.state_dict())
+    return Checkpoint(heads[0].name if heads else base.name, network, (*kept, *heads), base.tokenizer)

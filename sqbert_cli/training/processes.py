@@ -1,0 +1,79 @@
+"""Several processes that train one model, started by `torchrun`: each computes a part of every step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which of how many this process is."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """The one that writes files and shows the run."""
+        return self.rank == 0
+
+    def share(self, rows: Sequence[int]) -> Sequence[int]:
+        """The rows of a step that are this process's to compute."""
+        return rows[self.rank :: self.count]
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the sums of all, in place."""
+        if self.count > 1 and tensors:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            distributed.all_reduce(flat)
+            for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(total.view_as(tensor))
+
+    def add_up_gradients(self, parameters: Sequence[Tensor]) -> None:
+        """A gradient that only some processes have is 0 in the others; one that nobody has stays absent."""
+        if self.count == 1:
+            return
+        has = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=parameters[0].device)
+        self.add_up([has])
+        for parameter, somebody in zip(parameters, has.tolist(), strict=True):
+            if somebody and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    def totals(self, loss: float, tokens: int, device: torch.device) -> tuple[float, int]:
+        """Loss and tokens of all processes."""
+        if self.count == 1:
+            return loss, tokens
+        both = torch.tensor([loss, tokens], device=device)
+        self.add_up([both])
+        return both[0].item(), int(both[1])
+
+    def wait(self) -> None:
+        """Until all are here."""
+        if self.count > 1:
+            distributed.barrier()
+
+
+ALONE = Processes()
+
+
+def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
+    """Join those that `torchrun` started, where it did; return also this process's own device."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes(), device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(distributed.get_rank(), count), device
+
+
+def leave_processes() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

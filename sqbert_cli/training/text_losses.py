@@ -1,0 +1,134 @@
+"""The losses of pretraining, each a sum over a part of a step divided by what the whole step has.
+
+So the parts add up to the same step however many they are, in one process or in several.
+Letters in shapes: B windows, T tokens, M hidden words, V words of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.training.distil import layer_variances, relation_loss, states_loss
+from sqbert_cli.training.objectives import HIDES, Objective
+from sqbert_cli.training.reading import Reading
+from sqbert_cli.training.run import Run
+
+MASKED_HEAD = HeadConfig(name="masked", kind="masked_word")
+ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
+
+
+def heads_for(objectives: Mapping[Objective, float]) -> list[HeadConfig]:
+    """The heads that the objectives teach."""
+    heads = [MASKED_HEAD] if any(name in objectives for name in HIDES) else []
+    return [*heads, ORDER_HEAD] if "sentence-order" in objectives else heads
+
+
+@dataclass(frozen=True)
+class Guided:
+    """A student and, where there is one, its teacher."""
+
+    student: Checkpoint
+    teacher: Checkpoint | None
+    variances: Sequence[float]
+    """Of the teacher's states, layer by layer."""
+
+    def look(self, part: Reading, whole: Reading, run: Run) -> Look:
+        batch = part.inputs(run.device)
+        states = self.student.network.transformer.hidden_states(*batch.inputs())
+        if self.teacher is None:
+            return Look(self, part, whole, batch, states, ())
+        with torch.no_grad():
+            targets = self.teacher.network.transformer.hidden_states(*batch.inputs())
+        return Look(self, part, whole, batch, states, targets)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What student and teacher make of a part of a step."""
+
+    models: Guided
+    part: Reading
+    whole: Reading
+    """The step."""
+    batch: Batch
+    """What they read, on their device."""
+    states: Sequence[Tensor]
+    targets: Sequence[Tensor]
+
+    def words(self) -> Tensor:
+        """What the student says of the hidden words; (M, V)."""
+        places = self.part.hidden.to(self.states[-1].device)
+        return self.models.student.network.heads[MASKED_HEAD.name](self.states[-1][places]).float()
+
+    def order(self) -> Tensor:
+        """What the student says of the order of two passages; (B, 2)."""
+        return self.models.student.network.heads[ORDER_HEAD.name](self.states[-1]).float()
+
+
+def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run: Run) -> Guided:
+    """`sample` is text on which the teacher's states are measured."""
+    if teacher is None:
+        return Guided(student, None, ())
+    encoder = teacher.network.to(run.device).eval().transformer
+    return Guided(student, teacher, layer_variances(encoder, sample.inputs(run.device)))
+
+
+def _masked_words(look: Look) -> Tensor:
+    wanted = look.part.batch.input_ids[look.part.hidden].to(look.batch.input_ids.device)
+    return functional.cross_entropy(look.words(), wanted, reduction="sum") / look.whole.hidden.sum()
+
+
+def _sentence_order(look: Look) -> Tensor:
+    wanted = look.part.swapped.to(look.batch.input_ids.device)
+    return functional.cross_entropy(look.order(), wanted, reduction="sum") / len(look.whole.swapped)
+
+
+def _states(look: Look) -> Tensor:
+    share = look.part.batch.tokens / look.whole.batch.tokens
+    return share * states_loss(look.states, look.targets, look.batch, look.models.variances)
+
+
+def _relations(look: Look) -> Tensor:
+    assert look.models.teacher is not None
+    student, teacher = look.models.student.network.transformer, look.models.teacher.network.transformer
+    share = len(look.part.swapped) / len(look.whole.swapped)
+    return share * relation_loss(student, teacher, look.states, look.targets, look.batch)
+
+
+def _logits(look: Look) -> Tensor:
+    teacher = look.models.teacher
+    assert teacher is not None
+    with torch.no_grad():
+        hidden = look.targets[-1][look.part.hidden.to(look.targets[-1].device)]
+        theirs = teacher.network.heads[teacher.head("masked_word").name](hidden).float().log_softmax(-1)
+    ours = look.words().log_softmax(-1)
+    return functional.kl_div(ours, theirs, log_target=True, reduction="sum") / look.whole.hidden.sum()
+
+
+LOSSES: dict[Objective, Callable[[Look], Tensor]] = {
+    "masked-words": _masked_words,
+    "sentence-order": _sentence_order,
+    "states": _states,
+    "relations": _relations,
+    "logits": _logits,
+}
+
+
+def shares_told(look: Look, objectives: Mapping[Objective, float]) -> dict[str, float]:
+    """Shares of the whole step's hidden words, and of its orders, that this part tells right."""
+    told: dict[str, float] = {}
+    if "masked-words" in objectives:
+        right = look.words().argmax(-1).cpu() == look.part.batch.input_ids[look.part.hidden]
+        told["masked accuracy"] = int(right.sum()) / int(look.whole.hidden.sum())
+    if "sentence-order" in objectives:
+        right = look.order().argmax(-1).cpu() == look.part.swapped
+        told["order accuracy"] = int(right.sum()) / len(look.whole.swapped)
+    return told
