@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import shlex
 import signal
 import subprocess
@@ -21,20 +20,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.model.weights import from_disk, reference_names, to_disk
 from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split
-from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.distil import diagonal_blocks, hidden_state_loss, matched_layers, student_of
 from sqbert_cli.training.examples import label_weights
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
+from sqbert_cli.training.teacher import OwnTeacher
 from tests.conftest import ROOT, run_sqbert
 
 GOOD, BAD = ("good", "great", "fun", "loved"), ("bad", "awful", "boring", "hated")
@@ -282,7 +278,7 @@ def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_mode
     for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(number), torch.device("cpu"), torch.float32, resume=False)
-        events = finetune(student, [dataset], settings, run, guide)
+        events = finetune(student, [dataset], settings, run, OwnTeacher(guide))
         losses.append([event.loss for event in events if isinstance(event, Step)])
     assert losses[0] == losses[1]
 
@@ -293,6 +289,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "weighted and smoothed labels": {"class_weights": True, "label_smoothing": 0.1},
     "frozen embeddings": {"embedding_rate": 0.0},
     "a teacher": {"teacher_weight": 0.5},
+    "a teacher's states": {"teacher_weight": 0.5, "state_weight": 1.0},
     "patience": {"patience": 2, "eval_steps": 3, "learning_rate": 0.0},
 }
 
@@ -308,7 +305,7 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
 
     def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
-        teacher = read_checkpoint(trained) if variant == "a teacher" else None
+        teacher = OwnTeacher(read_checkpoint(trained)) if variant.startswith("a teacher") else None
         run = open_run(tmp_path / folder, torch.device("cpu"), dtype, resume=resume)
         return student, finetune(student, [dataset], settings, run, teacher)
 
@@ -378,57 +375,3 @@ def test_each_epoch_shows_every_example_once_and_differently() -> None:
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(103))
     assert epochs[0] != epochs[1]
     assert list(Sampler(tuple(range(103)), 10, 42).batch(15)) == list(sampler.batch(15))
-
-
-def test_diagonal_blocks_are_the_columns_of_the_own_group() -> None:
-    dense = torch.arange(24).view(4, 6)
-    assert diagonal_blocks(dense, 3).tolist() == [[0, 1, 2], [6, 7, 8], [15, 16, 17], [21, 22, 23]]
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher", "pairs"),
-    [(2, 2, [(1, 1), (2, 2)]), (4, 2, [(2, 1), (4, 2)]), (1, 3, [(1, 3)]), (3, 2, [(3, 2)])],
-)
-def test_layers_of_equal_depth_are_matched(student: int, teacher: int, pairs: list[tuple[int, int]]) -> None:
-    assert matched_layers(student, teacher) == pairs
-
-
-def test_a_student_of_a_block_diagonal_teacher_is_its_equal(make_model: Callable[..., Path]) -> None:
-    dense = read_checkpoint(make_model(model_type="bert"))
-    state = reference_names(to_disk(dense.network, dense.heads))
-    for name, tensor in state.items():
-        if re.search(r"attention\.(query|key|value)\.weight|(intermediate|output)\.conv1d\.weight", name):
-            rows, columns = (size // 4 for size in tensor.shape)
-            tensor *= torch.block_diag(*[torch.ones(rows, columns)] * 4)
-    teacher = replace(dense, network=from_disk(dense.config, dense.heads, state))
-    batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, torch.device("cpu"))
-    loss = hidden_state_loss(student_of(teacher).network.transformer, teacher.network.transformer, batch)
-    assert loss.item() < 1e-10
-
-
-def test_pretraining_learns_the_teacher_and_resumes_to_the_same_bits(
-    make_model: Callable[..., Path], tmp_path: Path
-) -> None:
-    teacher = make_model(model_type="bert")
-    draw = random.Random(0)
-    words = ["the", "a", "film", "was", "is", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated"]
-    lines = [" ".join(draw.choice(words) for _ in range(draw.randint(5, 30))) for _ in range(600)]
-    (tmp_path / "corpus.txt").write_text("\n".join(lines))
-    arguments = ["pretrain", str(tmp_path / "corpus.txt"), "--teacher", str(teacher), "--tokens", "8000",
-                 "--batch-size", "8", "--max-length", "32", "--save-steps", "10", "--threads", "1"]  # fmt: skip
-    ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
-    assert ran.status == 0, ran.err
-    losses = [row["loss"] for row in json.loads((tmp_path / "whole" / "training.json").read_text())["history"]]
-    assert losses[-1] < 0.7 * losses[0]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "sqbert_cli", *arguments, "--output", str(tmp_path / "killed")],
-        cwd=ROOT, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / ".resume" / "progress.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    ran = run_sqbert(*arguments, "--output", tmp_path / "killed", "--resume")
-    assert ran.status == 0, ran.err
-    assert same_weights(tmp_path / "whole", tmp_path / "killed")

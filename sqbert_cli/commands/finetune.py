@@ -147,6 +147,7 @@ def finetune(
     from sqbert_cli.tasks.running_text import read_text
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
+    from sqbert_cli.training.foreign import load_teacher
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
     processes, place = join(device)
@@ -194,7 +195,7 @@ def finetune(
     )
     run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
     student = with_heads(base, [dataset.head for dataset in datasets], chosen)
-    guide = load(teacher, device=device, dtype="float32", offline=offline) if teacher else None
+    guide = load_teacher(teacher, student, offline=offline) if teacher else None
     kept = None
     if vectors is not None:
         whose = load(vectors_of or model, device="cpu", dtype="float32", offline=offline)

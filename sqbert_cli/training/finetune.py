@@ -22,7 +22,16 @@ from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run, windows_hash
-from sqbert_cli.training.teacher import AskedGuide, Guide, StateGuide, TeacherScores, ask, state_guide
+from sqbert_cli.training.teacher import (
+    AskedGuide,
+    Guide,
+    StateGuide,
+    Teacher,
+    TeacherScores,
+    ask,
+    check_states,
+    check_teacher,
+)
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 
@@ -105,7 +114,7 @@ def finetune(
     datasets: Sequence[Dataset],
     settings: FinetuneSettings,
     run: Run,
-    teacher: Checkpoint | None = None,
+    teacher: Teacher | None = None,
     vectors: tuple[Split, Checkpoint] | None = None,
 ) -> Iterator[LeftOut | TeacherScores | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
@@ -126,7 +135,7 @@ def finetune(
         "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
         "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
         "starting weights": weights_hash(student),
-        "teacher's weights": None if teacher is None else weights_hash(teacher),
+        "teacher's weights": None if teacher is None else teacher.hash,
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
     guide = None if teacher is None else (yield from _guide(teacher, student, lessons, settings, run))
@@ -157,15 +166,17 @@ def finetune(
 
 
 def _guide(
-    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], settings: FinetuneSettings, run: Run
+    teacher: Teacher, student: Checkpoint, lessons: Sequence[Lesson], settings: FinetuneSettings, run: Run
 ) -> Generator[TeacherScores, None, Guide]:
     """Scores are asked for once; with hidden states, which are too many to keep, at each step."""
+    for lesson in lessons:
+        check_teacher(teacher, student, lesson)
     weight, temperature = settings.teacher_weight, settings.temperature
     if settings.state_weight:
-        return state_guide(
-            teacher, student, lessons, StateGuide(teacher, weight, temperature, settings.state_weight), run.device
-        )
-    return AskedGuide((yield from ask(teacher, student, lessons, run.device)), weight, temperature)
+        network = check_states(teacher, student)
+        network.network.to(run.device).eval()
+        return StateGuide(network, weight, temperature, settings.state_weight)
+    return AskedGuide((yield from ask(teacher, lessons, run.device)), weight, temperature)
 
 
 def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: FinetuneSettings) -> tuple[str, ...]:

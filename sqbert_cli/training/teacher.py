@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors.torch import load_file, save
@@ -20,6 +21,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.models import cache_folder
 from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.distil import states_loss
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Hint, Lesson, SpanLesson, TextLesson, TokenLesson
@@ -35,6 +37,56 @@ class TeacherScores:
 
     done: int
     examples: int
+
+
+class Teacher(Protocol):
+    """What can be asked for scores of the student's windows."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def hash(self) -> str:
+        """Of its weights."""
+        ...
+
+    def head(self, wanted: HeadConfig) -> HeadConfig:
+        """Return its own head for a task; raise `SqbertError` if it has none."""
+        ...
+
+    def check(self, student: Checkpoint, longest: int) -> None:
+        """Raise `SqbertError` where it cannot read the student's windows, of up to `longest` tokens."""
+        ...
+
+    def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
+        """Return its scores of each window: (L,), or (T, L), or (T, 2), float32 on the cpu."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnTeacher:
+    """A BERT or SqueezeBERT with the student's vocabulary."""
+
+    checkpoint: Checkpoint
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.name
+
+    @property
+    def hash(self) -> str:
+        return weights_hash(self.checkpoint)
+
+    def head(self, wanted: HeadConfig) -> HeadConfig:
+        return self.checkpoint.head_for(wanted)
+
+    def check(self, student: Checkpoint, longest: int) -> None:
+        check_vocabulary(self.checkpoint, student)
+        check_positions(self.name, self.checkpoint.config.max_position_embeddings, longest)
+
+    def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
+        self.checkpoint.network.to(device).eval()
+        return head_rows(self.checkpoint, head.name, windows)
 
 
 class Guide(ABC):
@@ -61,7 +113,7 @@ class AskedGuide(Guide):
     ) -> tuple[Hint | None, Tensor | float]:
         if lesson.head not in self.scores:
             return None, 0.0
-        some = [self.scores[lesson.head][row].float() for row in rows]
+        some = [self.scores[lesson.head][row] for row in rows]
         return Hint(pad_sequence(some, batch_first=True), self.weight, self.temperature), 0.0
 
 
@@ -77,31 +129,14 @@ class StateGuide(Guide):
     def judge(
         self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
     ) -> tuple[Hint | None, Tensor | float]:
-        network, config = self.teacher.network, head_config(lesson)
+        network, config, hint = self.teacher.network, head_config(lesson), None
         with torch.no_grad():
             theirs = network.transformer.hidden_states(*shown.inputs())
-            hint = None
             if config is not None:
                 head = self.teacher.head_for(config)
                 scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, config)]
                 hint = Hint(scores, self.weight, self.temperature)
         return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
-
-
-def state_guide(
-    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], guide: StateGuide, device: torch.device
-) -> StateGuide:
-    """Raises `SqbertError` where the teacher's states or labels are others."""
-    if teacher.config.hidden_size != student.config.hidden_size:
-        raise SqbertError(
-            f"the teacher `{teacher.name}` is {teacher.config.hidden_size} wide, the student "
-            f"{student.config.hidden_size}: hidden states cannot be compared",
-            hint="leave out `--state-weight`",
-        )
-    for lesson in lessons:
-        check_teacher(teacher, student, lesson)
-    teacher.network.to(device).eval()
-    return guide
 
 
 def head_config(lesson: Lesson) -> HeadConfig | None:
@@ -114,18 +149,12 @@ def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
     return [head.labels.index(label) for label in wanted.labels] or [0, 1]
 
 
-def check_teacher(teacher: Checkpoint, student: Checkpoint, lesson: Lesson) -> None:
-    """Raises `SqbertError` where the teacher cannot be asked about a lesson's windows."""
-    check_vocabulary(teacher, student)
-    wanted = head_config(lesson)
-    longest, positions = max(lesson.lengths), teacher.config.max_position_embeddings
-    if positions < longest:
-        raise SqbertError(
-            f"the teacher `{teacher.name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
-        )
-    if wanted is None:
+def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None:
+    """Raise `SqbertError` where the teacher cannot be asked about a lesson's windows."""
+    teacher.check(student, max(lesson.lengths))
+    if (wanted := head_config(lesson)) is None:
         return
-    head = teacher.head_for(wanted)
+    head = teacher.head(wanted)
     if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
@@ -133,32 +162,41 @@ def check_teacher(teacher: Checkpoint, student: Checkpoint, lesson: Lesson) -> N
         )
 
 
+def check_positions(name: str, positions: int, longest: int) -> None:
+    if positions < longest:
+        raise SqbertError(
+            f"the teacher `{name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
+        )
+
+
+def check_states(teacher: Teacher, student: Checkpoint) -> Checkpoint:
+    """Return the teacher's network, if its hidden states can be compared with the student's."""
+    if not isinstance(teacher, OwnTeacher) or teacher.checkpoint.config.hidden_size != student.config.hidden_size:
+        raise SqbertError(
+            f"the hidden states of `{teacher.name}` are not {student.config.hidden_size} wide, as the student's",
+            hint="leave out `--state-weight`",
+        )
+    return teacher.checkpoint
+
+
 def ask(
-    teacher: Checkpoint, student: Checkpoint, lessons: Sequence[Lesson], device: torch.device
+    teacher: Teacher, lessons: Sequence[Lesson], device: torch.device
 ) -> Generator[TeacherScores, None, dict[str, list[Tensor]]]:
     """Return the teacher's scores of every window, by head; asked once, then read from the cache."""
     scores: dict[str, list[Tensor]] = {}
     for lesson in lessons:
-        check_teacher(teacher, student, lesson)
-        wanted = head_config(lesson)
-        if wanted is not None:
-            head = teacher.head_for(wanted)
-            told = (weights_hash(teacher), head.name, windows_hash(lesson.windows))
+        if (wanted := head_config(lesson)) is not None:
+            head = teacher.head(wanted)
+            told = (teacher.hash, head.name, windows_hash(lesson.windows))
             file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
             if not file.is_file():
-                teacher.network.to(device).eval()
-                yield from _ask(teacher, head, lesson, file)
+                rows: list[Tensor] = []
+                for first in range(0, len(lesson.windows), TEACHER_WINDOWS):
+                    rows += teacher.rows(head, lesson.windows[first : first + TEACHER_WINDOWS], device)
+                    yield TeacherScores(len(rows), len(lesson.windows))
+                write_rows(file, rows)
             scores[lesson.head] = [row[..., columns(head, wanted)] for row in read_rows(file)]
     return scores
-
-
-def _ask(teacher: Checkpoint, head: HeadConfig, lesson: Lesson, file: Path) -> Generator[TeacherScores, None, None]:
-    rows: list[Tensor] = []
-    count = len(lesson.windows)
-    for first in range(0, count, TEACHER_WINDOWS):
-        rows += head_rows(teacher, head.name, lesson.windows[first : first + TEACHER_WINDOWS])
-        yield TeacherScores(len(rows), count)
-    write_rows(file, rows)
 
 
 def write_rows(file: Path, rows: Sequence[Tensor]) -> None:

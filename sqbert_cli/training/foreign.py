@@ -1,0 +1,184 @@
+"""A teacher of another family, through transformers, whose word pieces are the student's under other ids (MPNet's are).
+
+Its tokens stand where the student's stand, so that scores of tokens line up, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sqbert_cli.checkpoint import Checkpoint, read_config
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig, HeadKind
+from sqbert_cli.models import find_model, load_checkpoint
+from sqbert_cli.text.batches import token_batches
+from sqbert_cli.text.tokenizer import MASK, Window
+from sqbert_cli.training.teacher import OwnTeacher, Teacher, check_positions
+
+BATCH_TOKENS = 4_096
+KINDS: dict[str, HeadKind] = {
+    "ForSequenceClassification": "sequence",
+    "ForTokenClassification": "token",
+    "ForQuestionAnswering": "span",
+}
+CLASSES = {kind: f"AutoModel{name}" for name, kind in KINDS.items()}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What stands before, between and behind two texts. The first token of each stands for the student's."""
+
+    before: list[int]
+    between: list[int]
+    behind: list[int]
+    types: tuple[int, int] | None
+    """Token types of the two texts, if it has such."""
+
+
+@dataclass(frozen=True)
+class ForeignTeacher:
+    """A model of transformers with one head."""
+
+    name: str
+    folder: Path
+    network: Any
+    own_head: HeadConfig
+    layouts: tuple[Layout, Layout]
+    """Of a single text, and of a pair."""
+    ids: dict[str, int]
+    """By word piece."""
+    pad_id: int
+    pieces: dict[int, str]
+    """The student's, by id."""
+
+    @property
+    def hash(self) -> str:
+        digest = sha256()
+        for file in sorted((*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin"))):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+    def head(self, wanted: HeadConfig) -> HeadConfig:
+        if wanted.kind != self.own_head.kind:
+            raise SqbertError(f"the teacher `{self.name}` has no head for this task", hint="name another `--teacher`")
+        return self.own_head
+
+    def check(self, student: Checkpoint, longest: int) -> None:
+        extra = max(len(one.before) + len(one.between) + len(one.behind) for one in self.layouts)
+        positions = self.network.config.max_position_embeddings
+        check_positions(self.name, positions, longest + extra)
+
+    def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
+        self.network.to(device).eval()
+        found: list[Tensor] = [torch.empty(0)] * len(windows)
+        for indices in token_batches([len(window.input_ids) for window in windows], BATCH_TOKENS):
+            rows = [self._translated(windows[index]) for index in indices]
+            with torch.inference_mode():
+                scores = self._scores(rows, device)
+            for index, row, (_, _, places) in zip(indices, scores, rows, strict=True):
+                found[index] = row if head.kind == "sequence" else row[places]
+        return found
+
+    def _translated(self, window: Window) -> tuple[list[int], list[int], list[int]]:
+        """Return the teacher's ids and token types, and where the student's tokens stand among them."""
+        count = window.token_type_ids.count(0)
+        first, second = window.input_ids[1 : count - 1], window.input_ids[count:-1]
+        layout, is_pair = self.layouts[count < len(window.input_ids)], count < len(window.input_ids)
+        ids = [*layout.before, *map(self._id, first)]
+        places = [0, *range(len(layout.before), len(ids)), len(ids)]
+        types = [layout.types[0] if layout.types else 0] * len(ids)
+        if is_pair:
+            ids += [*layout.between, *map(self._id, second)]
+            places += [*range(len(ids) - len(second), len(ids)), len(ids)]
+        ids += layout.behind
+        types += [layout.types[1] if layout.types else 0] * (len(ids) - len(types))
+        return ids, types, places
+
+    def _id(self, token: int) -> int:
+        piece = self.pieces[token]
+        if piece not in self.ids:
+            raise SqbertError(
+                f"the teacher `{self.name}` does not know the word piece `{piece}`",
+                hint="a teacher's word pieces must be the student's: BERT's, MPNet's, not those of RoBERTa",
+            )
+        return self.ids[piece]
+
+    def _scores(self, rows: Sequence[tuple[list[int], list[int], list[int]]], device: torch.device) -> Tensor:
+        length = max(len(ids) for ids, _, _ in rows)
+        inputs = {
+            "input_ids": [ids + [self.pad_id] * (length - len(ids)) for ids, _, _ in rows],
+            "attention_mask": [[1] * len(ids) + [0] * (length - len(ids)) for ids, _, _ in rows],
+        }
+        if self.layouts[1].types is not None:
+            inputs["token_type_ids"] = [types + [0] * (length - len(types)) for _, types, _ in rows]
+        out = self.network(**{name: torch.tensor(values, device=device) for name, values in inputs.items()})
+        if self.own_head.kind == "span":
+            return torch.stack([out.start_logits, out.end_logits], -1).float().cpu()
+        return out.logits.float().cpu()
+
+
+def load_teacher(name: str, student: Checkpoint, *, offline: bool = False) -> Teacher:
+    """Load a teacher of our own family, or of another through transformers."""
+    folder = find_model(name, offline=offline)
+    if read_config(folder).get("model_type") in ("bert", "squeezebert"):
+        return OwnTeacher(load_checkpoint(name, offline=offline))
+    return load_foreign(folder, name, student)
+
+
+def load_foreign(folder: Path, name: str, student: Checkpoint) -> ForeignTeacher:
+    """Raise `SqbertError` where transformers is missing, or the model has no head that a student could learn."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise SqbertError(
+            f"the teacher `{name}` is of another family than BERT, which needs transformers",
+            hint="pip install 'sqbert[teachers]'",
+        ) from error
+    architecture = str((read_config(folder).get("architectures") or [""])[0])
+    kind = next((kind for suffix, kind in KINDS.items() if architecture.endswith(suffix)), None)
+    if kind is None:
+        raise SqbertError(
+            f"the teacher `{name}` ({architecture or 'no architecture'}) has no head that can be learnt from"
+        )
+    network = getattr(transformers, CLASSES[kind]).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    ids = dict(tokenizer.get_vocab())
+    ids |= {"[UNK]": tokenizer.unk_token_id, MASK: tokenizer.mask_token_id, "[PAD]": tokenizer.pad_token_id}
+    labels = tuple(str(network.config.id2label[index]) for index in sorted(network.config.id2label))
+    head = HeadConfig(
+        name=kind, kind=kind, labels=() if kind == "span" else labels, problem_type=_problem(network.config)
+    )
+    return ForeignTeacher(
+        name=name,
+        folder=folder,
+        network=network,
+        own_head=head,
+        layouts=(_layout(tokenizer, is_pair=False), _layout(tokenizer, is_pair=True)),
+        ids=ids,
+        pad_id=tokenizer.pad_token_id,
+        pieces={index: piece for piece, index in student.tokenizer.pieces.get_vocab().items()},
+    )
+
+
+def _problem(config: Any) -> Any:
+    return getattr(config, "problem_type", None) or "single_label_classification"
+
+
+def _layout(tokenizer: Any, *, is_pair: bool) -> Layout:
+    """Told from how the teacher's own tokenizer puts together two texts of a word each."""
+    a, b = (tokenizer.convert_tokens_to_ids(word) for word in ("a", "b"))
+    encoded = tokenizer("a", "b") if is_pair else tokenizer("a")
+    ids, types = list(encoded["input_ids"]), encoded.get("token_type_ids")
+    first = ids.index(a)
+    if not is_pair:
+        return Layout(ids[:first], [], ids[first + 1 :], None if types is None else (types[first], 0))
+    second = len(ids) - 1 - ids[::-1].index(b)
+    kinds = None if types is None else (types[first], types[second])
+    return Layout(ids[:first], ids[first + 1 : second], ids[second + 1 :], kinds)

@@ -1,0 +1,137 @@
+"""Teachers: what they are asked, once or at each step, and those of another family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.tasks.entities import tags_of
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.foreign import load_foreign
+from sqbert_cli.training.teacher import read_rows, write_rows
+from tests.conftest import WORDS, run_sqbert
+
+CPU = torch.device("cpu")
+TAGS = tags_of(["LOC", "PER"])
+TEXTS = [("the film was unlikely good", None), ("it is a film", "not bad , very fun !"), ("a", "b"), ("", "great")]
+
+
+@pytest.fixture(scope="module")
+def make_mpnet(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Write a random MPNet whose word pieces are our own, in another order and with its own special tokens."""
+    transformers = pytest.importorskip("transformers")
+
+    def make(kind: str, labels: tuple[str, ...] = (), without: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("mpnet")
+        pieces = [word for word in dict.fromkeys(WORDS.split()) if not word.startswith("[") and word != without]
+        words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[UNK]", *pieces[::-1]]
+        (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+        tokenizer = transformers.MPNetTokenizerFast.from_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        names = dict(enumerate(labels))
+        config = transformers.MPNetConfig(
+            vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+            max_position_embeddings=64, initializer_range=0.5, pad_token_id=1, id2label=names or None,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        getattr(transformers, f"MPNetFor{kind}")(config).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+def windows_of(student: Checkpoint) -> list[Window]:
+    tokenizer = student.tokenizer
+    return [
+        tokenizer.window(tokenizer.encode([a])[0], None if b is None else tokenizer.encode([b])[0]) for a, b in TEXTS
+    ]
+
+
+def reference(folder: Path, kind: str) -> list[Any]:
+    """What transformers gives for the same texts, tokenized by the teacher's own tokenizer."""
+    import transformers
+
+    model = getattr(transformers, f"AutoModelFor{kind}").from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    found = []
+    for a, b in TEXTS:
+        encoded = tokenizer(a, b, return_tensors="pt")
+        with torch.inference_mode():
+            found.append((tokenizer.convert_ids_to_tokens(encoded["input_ids"][0]), model(**encoded)))
+    return found
+
+
+def test_scores_of_tokens_stand_where_the_students_tokens_stand(
+    make_mpnet: Callable[..., Path], tiny_model: Path
+) -> None:
+    student, folder = read_checkpoint(tiny_model), make_mpnet("TokenClassification", TAGS)
+    teacher = load_foreign(folder, "mpnet", student)
+    windows = windows_of(student)
+    rows = teacher.rows(teacher.own_head, windows, CPU)
+    assert teacher.own_head.labels == TAGS
+    for window, row, (tokens, out) in zip(windows, rows, reference(folder, "TokenClassification"), strict=True):
+        assert row.shape == (len(window.input_ids), len(TAGS))
+        ours = [student.tokenizer.pieces.id_to_token(token) for token in window.input_ids]
+        words = [place for place, token in enumerate(ours) if not token.startswith("[")]
+        theirs = [place for place, token in enumerate(tokens) if not token.startswith("<")]
+        assert [ours[place] for place in words] == [tokens[place] for place in theirs]
+        torch.testing.assert_close(row[[0, *words]], out.logits[0][[0, *theirs]], atol=1e-5, rtol=1e-4)
+
+
+def test_scores_of_texts_and_of_answers_are_those_of_transformers(
+    make_mpnet: Callable[..., Path], tiny_model: Path
+) -> None:
+    student = read_checkpoint(tiny_model)
+    folder = make_mpnet("SequenceClassification", ("negative", "positive"))
+    teacher = load_foreign(folder, "mpnet", student)
+    rows = teacher.rows(teacher.own_head, windows_of(student), CPU)
+    for row, (_, out) in zip(rows, reference(folder, "SequenceClassification"), strict=True):
+        torch.testing.assert_close(row, out.logits[0], atol=1e-5, rtol=1e-4)
+    folder = make_mpnet("QuestionAnswering")
+    teacher = load_foreign(folder, "mpnet", student)
+    rows = teacher.rows(teacher.own_head, windows_of(student), CPU)
+    for row, (_, out) in zip(rows, reference(folder, "QuestionAnswering"), strict=True):
+        expected = torch.stack([out.start_logits, out.end_logits], -1)[0]
+        torch.testing.assert_close(row[:2], expected[:2], atol=1e-5, rtol=1e-4)
+
+
+def test_a_word_piece_that_the_teacher_does_not_know_is_told(make_mpnet: Callable[..., Path], tiny_model: Path) -> None:
+    student = read_checkpoint(tiny_model)
+    teacher = load_foreign(make_mpnet("TokenClassification", TAGS, without="great"), "mpnet", student)
+    with pytest.raises(SqbertError, match="does not know the word piece `great`"):
+        teacher.rows(teacher.own_head, windows_of(student), CPU)
+
+
+def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
+    for rows in ([torch.randn(3), torch.randn(3)], [torch.randn(4, 2), torch.randn(1, 2), torch.randn(7, 2)]):
+        write_rows(tmp_path / "rows", rows)
+        for row, again in zip(rows, read_rows(tmp_path / "rows"), strict=True):
+            assert torch.equal(row, again)
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    lines = [f"{word} B-PER\nloved O\na O\n{place} B-LOC\n" for word in "bcdefg" for place in "xyz"]
+    (tmp_path / "names.conll").write_text("\n".join(lines))
+    return tmp_path / "names.conll"
+
+
+@pytest.mark.slow
+def test_a_student_of_entities_learns_from_a_foreign_teacher_asked_once(
+    make_mpnet: Callable[..., Path], tiny_model: Path, names: Path, tmp_path: Path
+) -> None:
+    arguments = ["finetune", "--task", "ner", "--train", names, "--dev", names, "--model", tiny_model, "--epochs", "2"]
+    arguments += ["--teacher", make_mpnet("TokenClassification", TAGS), "--teacher-weight", "1", "--threads", "1"]
+    for name in ("one", "two"):
+        ran = run_sqbert(*arguments, "--output", tmp_path / name)
+        assert ran.status == 0, ran.err
+    kept = list((tmp_path / "cache" / "teacher-scores").iterdir())
+    assert len(kept) == 1
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert weights[0] == weights[1]
