@@ -12,11 +12,14 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.answers import NO_ANSWER_THRESHOLD, find_answers
+from sqbert_cli.predict.any_labels import Method, classify_any
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.masks import word_chances
 from sqbert_cli.predict.rows import grouped, state_rows
 from sqbert_cli.predict.texts import classify, encode
-from sqbert_cli.records import Answers, Classification, Entities
+from sqbert_cli.predict.vectors import text_vectors
+from sqbert_cli.records import Answers, Classification, Entities, Record
+from sqbert_cli.tasks.classification import decode
 from sqbert_cli.tasks.dataset import Split
 from sqbert_cli.tasks.masked_words import hide_words, special_ids, told
 from sqbert_cli.tasks.metrics import Metric, Scores, score
@@ -53,6 +56,26 @@ def judge(
             results = classify(checkpoint, split.records, head=head.name)
             texts = [result for result in results if isinstance(result, Classification)]
             return score(texts, wanted.labels, wanted.problem_type, metrics)
+
+
+def judge_labels(
+    checkpoint: Checkpoint, split: Split, metrics: Sequence[Metric], wanted: HeadConfig, method: Method | None
+) -> Scores:
+    """Measure how a model gives labels that it was not taught."""
+    results = classify_any(checkpoint, split.records, wanted.labels, method=method)
+    texts = [result for result in results if isinstance(result, Classification)]
+    return score(texts, wanted.labels, wanted.problem_type, metrics)
+
+
+def judge_likeness(checkpoint: Checkpoint, split: Split, metrics: Sequence[Metric], wanted: HeadConfig) -> Scores:
+    """Measure the cosines of pairs of texts against how alike they are said to be."""
+    if wanted.problem_type != "regression" or any(record.pair is None for record in split.records):
+        raise SqbertError("likeness is measured on pairs of texts with numbers", hint="as `--task stsb` has them")
+    ours = text_vectors(checkpoint, [Record(record.text) for record in split.records])
+    theirs = text_vectors(checkpoint, [Record(record.pair or "") for record in split.records])
+    cosines = (ours * theirs).sum(-1, keepdim=True).tolist()
+    results = [decode(record, row, wanted, 0.5, 1) for record, row in zip(split.records, cosines, strict=True)]
+    return score(results, wanted.labels, wanted.problem_type, metrics)
 
 
 def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Answers]:

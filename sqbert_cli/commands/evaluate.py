@@ -19,6 +19,17 @@ def evaluate(
     label_field: options.LabelFieldOf = None,
     model: options.Model = None,
     head: options.Head = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=options.INPUT, help="Labels that the model was not taught, with commas between."),
+    ] = None,
+    method: Annotated[
+        Literal["nli", "embedding"] | None,
+        typer.Option(
+            rich_help_panel=options.COMPUTING,
+            help="How --labels are told, as in `classify`; embedding with --task stsb: by the cosine of two texts.",
+        ),
+    ] = None,
     format: Annotated[
         Literal["auto", "table", "json"],
         typer.Option(rich_help_panel=options.OUTPUT, help="auto: tables for a terminal, JSON for a pipe."),
@@ -35,7 +46,17 @@ def evaluate(
     sqbert evaluate --task ner --input test.conll
 
     sqbert evaluate --input reviews.jsonl --model my-model
+
+    sqbert evaluate --input news.tsv --labels World,Sports,Business,Sci/Tech
+
+    sqbert evaluate --task stsb --data glue --method embedding
     """
+    own_labels = options.listed(labels, "--labels")
+    likeness = task == "stsb" and method == "embedding"
+    if own_labels and (task or head):
+        raise typer.BadParameter("--labels goes with --input alone")
+    if method and not (own_labels or likeness):
+        raise typer.BadParameter("--method goes with --labels, or is `embedding` with --task stsb")
     if task is None and input is None:
         raise typer.BadParameter("give --task, --input or both")
     if input is not None and task in options.GLUE:
@@ -46,20 +67,34 @@ def evaluate(
         raise typer.BadParameter("--data goes with a GLUE task")
 
     import json
+    from collections.abc import Callable
     from dataclasses import asdict
+    from functools import partial
 
     from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import show_scores
     from sqbert_cli.console import is_table, show_warning
-    from sqbert_cli.evaluation import judge
+    from sqbert_cli.evaluation import judge, judge_labels, judge_likeness
+    from sqbert_cli.model.config import HeadConfig
     from sqbert_cli.tasks.choose import KINDS, Source, choose_test, fields_of
     from sqbert_cli.tasks.dataset import bad_lines
+    from sqbert_cli.tasks.metrics import Scores
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     fields = fields_of(task, text_field, pair_field, label_field)
     source = Source(train=[p for p in (input, data) if p], fields=fields, format=input_format, offline=offline)
-    test = choose_test(task, source, checkpoint.head(KINDS.get(task or "", "sequence"), head))
-    results = {split.name: judge(checkpoint, split, test.metrics, test.head, head) for split in test.splits}
+    if own_labels:
+        wanted: HeadConfig | None = HeadConfig(name="labels", kind="sequence", labels=tuple(own_labels))
+        ask: Callable[..., Scores] = partial(judge_labels, method=method)
+    elif likeness:
+        wanted, ask = None, judge_likeness
+    else:
+        wanted, ask = checkpoint.head(KINDS.get(task or "", "sequence"), head), partial(judge, name=head)
+    test = choose_test(task, source, wanted)
+    results = {
+        split.name: ask(checkpoint=checkpoint, split=split, metrics=test.metrics, wanted=test.head)
+        for split in test.splits
+    }
     if is_table(format):
         for name, scores in results.items():
             show_scores(name, scores)
