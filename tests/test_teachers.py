@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,18 @@ import torch
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.tasks.entities import tags_of
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.predict.entities import find_entities
+from sqbert_cli.predict.texts import classify
+from sqbert_cli.records import Record
+from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.examples import text_lesson, token_lesson
 from sqbert_cli.training.foreign import load_foreign
-from sqbert_cli.training.teacher import read_rows, write_rows
+from sqbert_cli.training.guides import AskedGuide, Guidance, guided
+from sqbert_cli.training.heads import adopt_heads, network_with_heads
+from sqbert_cli.training.run import Run
+from sqbert_cli.training.teacher import OwnTeacher, read_rows, write_rows
 from tests.conftest import WORDS, run_sqbert
 
 CPU = torch.device("cpu")
@@ -135,3 +143,51 @@ def test_a_student_of_entities_learns_from_a_foreign_teacher_asked_once(
     assert len(kept) == 1
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert weights[0] == weights[1]
+
+
+def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    texts = ["the film was good", "it is bad", "unlikely fun , not awful"]
+    records = [Record(text) for text in texts]
+    tags = HeadConfig(name="names", kind="token", labels=TAGS)
+    mood = HeadConfig(name="mood", kind="sequence", labels=("negative", "positive"))
+    teacher = OwnTeacher(read_checkpoint(make_model(heads=(mood, tags))))
+    student = read_checkpoint(make_model(heads=(mood, tags), hidden_size=16))
+    some = Run(tmp_path, CPU, torch.float32)
+    moods = text_lesson(student, mood, [Record("a film", gold="negative")], 0.0, class_weights=False)
+    names = token_lesson(student, tags, [Record("a film", spans=())], 0.0)
+    for lesson in (moods, names):
+        guidance = Guidance(teacher=teacher, unlabelled=records)
+        (taught,), guide = returned(guided(guidance, student, [lesson], some))
+        assert len(taught.windows) == 4
+        assert isinstance(guide, AskedGuide)
+        assert len(guide.scores[lesson.head]) == 4
+        if lesson is moods:
+            told = [result.label for result in classify(teacher.checkpoint, records)]  # type: ignore[union-attr]
+            assert [mood.labels[index] for index in taught.targets[1:]] == told
+        else:
+            found = list(find_entities(teacher.checkpoint, records))
+            for target, result in zip(taught.targets[1:], found, strict=True):
+                learnt = [TAGS[index] for index in target.tolist() if index != NOT_LEARNT]
+                assert learnt == list(result.tags)  # type: ignore[union-attr]
+
+
+def returned(generator: Generator[object, None, Any]) -> Any:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
+def test_new_heads_start_as_those_of_a_teacher_of_the_same_states(make_model: Callable[..., Path]) -> None:
+    mood = HeadConfig(name="mood", kind="sequence", labels=("negative", "positive"))
+    words = HeadConfig(name="words", kind="masked_word")
+    teacher, base = (read_checkpoint(make_model(heads=heads)) for heads in ((mood,), ()))
+    student = network_with_heads(base, [mood, words], dropout=0.0, seed=1)
+    before = [tensor.clone() for tensor in student.network.heads["words"].state_dict().values()]
+    adopt_heads(student, base, teacher)
+    for name, tensor in teacher.network.heads["mood"].state_dict().items():
+        assert torch.equal(tensor, student.network.heads["mood"].state_dict()[name])
+    for was, tensor in zip(before, student.network.heads["words"].state_dict().values(), strict=True):
+        assert torch.equal(was, tensor)

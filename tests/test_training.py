@@ -27,6 +27,7 @@ from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.training.examples import label_weights
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
+from sqbert_cli.training.guides import Guidance
 from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
@@ -278,7 +279,7 @@ def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_mode
     for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(number), torch.device("cpu"), torch.float32, resume=False)
-        events = finetune(student, [dataset], settings, run, OwnTeacher(guide))
+        events = finetune(student, [dataset], settings, run, Guidance(teacher=OwnTeacher(guide)))
         losses.append([event.loss for event in events if isinstance(event, Step)])
     assert losses[0] == losses[1]
 
@@ -288,8 +289,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "parts of a step": {"accumulation": 2},
     "weighted and smoothed labels": {"class_weights": True, "label_smoothing": 0.1},
     "frozen embeddings": {"embedding_rate": 0.0},
-    "a teacher": {"teacher_weight": 0.5},
-    "a teacher's states": {"teacher_weight": 0.5, "state_weight": 1.0},
+    "a teacher": {},
+    "a teacher's states": {},
     "patience": {"patience": 2, "eval_steps": 3, "learning_rate": 0.0},
 }
 
@@ -305,9 +306,12 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
 
     def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
-        teacher = OwnTeacher(read_checkpoint(trained)) if variant.startswith("a teacher") else None
+        weight = 1.0 if variant == "a teacher's states" else 0.0
+        teacher = Guidance(teacher=OwnTeacher(read_checkpoint(trained)), weight=0.5, state_weight=weight)
         run = open_run(tmp_path / folder, torch.device("cpu"), dtype, resume=resume)
-        return student, finetune(student, [dataset], settings, run, teacher)
+        return student, finetune(
+            student, [dataset], settings, run, teacher if variant.startswith("a teacher") else None
+        )
 
     whole, events = start("whole", resume=False)
     straight = list(events)

@@ -86,6 +86,7 @@ def finetune(
     class_weights: settings.ClassWeights = False,
     freeze_embeddings: settings.FreezeEmbeddings = False,
     teacher: settings.Teacher = None,
+    unlabelled: settings.Unlabelled = None,
     teacher_weight: settings.TeacherWeight = 0.9,
     temperature: settings.Temperature = 2.0,
     state_weight: settings.StateWeight = 0.0,
@@ -128,6 +129,7 @@ def finetune(
         (data and not is_glue, "--data goes with a GLUE task"),
         (task and not is_glue and not train, f"--task {task} needs --train"),
         (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (state_weight and not teacher, "--state-weight goes with --teacher"),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
         (vectors and freeze_encoder, "--vectors teaches the encoder, which --freeze-encoder leaves as it is"),
@@ -148,6 +150,8 @@ def finetune(
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.foreign import load_teacher
+    from sqbert_cli.training.guides import Guidance, check_states
+    from sqbert_cli.training.heads import adopt_heads
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
     processes, place = join(device)
@@ -189,18 +193,25 @@ def finetune(
         eval_steps=eval_steps,
         save_steps=save_steps,
         patience=patience,
-        temperature=temperature,
-        teacher_weight=teacher_weight,
-        state_weight=state_weight,
     )
     run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
     student = with_heads(base, [dataset.head for dataset in datasets], chosen)
-    guide = load_teacher(teacher, student, offline=offline) if teacher else None
+    guidance = None
+    if teacher:
+        guidance = Guidance(
+            teacher=load_teacher(teacher, student, offline=offline),
+            weight=teacher_weight,
+            temperature=temperature,
+            state_weight=state_weight,
+            unlabelled=read_text([unlabelled], characters).records if unlabelled else (),
+        )
+    if guidance and state_weight:
+        adopt_heads(student, base, check_states(guidance.teacher, student))
     kept = None
     if vectors is not None:
         whose = load(vectors_of or model, device="cpu", dtype="float32", offline=offline)
         kept = read_text([vectors], characters), whose
-    finished = show_training(train_model(student, datasets, chosen, run, guide, kept), run)
+    finished = show_training(train_model(student, datasets, chosen, run, guidance, kept), run)
     round_weights(student, save_dtype)
     before = {d.name: f"{d.name}: " if len(datasets) > 1 else "" for d in datasets}
     scores = {
@@ -213,6 +224,8 @@ def finetune(
         "teacher": teacher,
         "vectors_on": None if vectors is None else vectors.name,
         "vectors_of": vectors_of,
+        "guidance": None if guidance is None else guidance.settings,
+        "unlabelled": None if unlabelled is None else unlabelled.name,
         "settings": asdict(chosen),
         "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},

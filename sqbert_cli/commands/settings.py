@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -63,6 +64,15 @@ FreezeEmbeddings = Annotated[
 Teacher = Annotated[
     str | None,
     typer.Option(rich_help_panel=TRAINING, help="A better model of the same labels to learn from."),
+]
+Unlabelled = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        exists=True,
+        dir_okay=False,
+        help="Text, a paragraph a line, of which the teacher tells the labels; of --multi for the first task.",
+    ),
 ]
 TeacherWeight = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Its share of the loss.")]
 StateWeight = Annotated[

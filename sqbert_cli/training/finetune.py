@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from safetensors.torch import load_file
@@ -16,22 +16,13 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import make_lesson, vector_lesson
+from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
-from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run, windows_hash
-from sqbert_cli.training.teacher import (
-    AskedGuide,
-    Guide,
-    StateGuide,
-    Teacher,
-    TeacherScores,
-    ask,
-    check_states,
-    check_teacher,
-)
+from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 
@@ -62,12 +53,6 @@ class FinetuneSettings(OptimiserSettings):
     """Teach the heads only."""
     power: float = 0.5
     """Of several tasks, each is seen in proportion to its windows to this power: 1 all alike, 0 all as often."""
-    temperature: float = 2.0
-    """Softens the teacher's scores and the student's."""
-    teacher_weight: float = 0.9
-    """Share of the teacher's scores in the loss; the rest are the labels."""
-    state_weight: float = 0.0
-    """Weight of the teacher's hidden states in the loss; above 0 the teacher reads each step beside the student."""
 
     def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
         length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
@@ -114,7 +99,7 @@ def finetune(
     datasets: Sequence[Dataset],
     settings: FinetuneSettings,
     run: Run,
-    teacher: Teacher | None = None,
+    guidance: Guidance | None = None,
     vectors: tuple[Split, Checkpoint] | None = None,
 ) -> Iterator[LeftOut | TeacherScores | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
@@ -129,16 +114,18 @@ def finetune(
     yield from (LeftOut(lesson.head, lesson.left_out) for lesson in lessons if lesson.left_out)
     if empty := [lesson.head for lesson in lessons if not lesson.windows]:
         raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
+    guide = None
+    if guidance is not None:
+        lessons, guide = yield from guided(guidance, student, lessons, run)
     if vectors is not None:
         lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
     told = {
         "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
         "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
         "starting weights": weights_hash(student),
-        "teacher's weights": None if teacher is None else teacher.hash,
+        "guidance": None if guidance is None else guidance.told,
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
-    guide = None if teacher is None else (yield from _guide(teacher, student, lessons, settings, run))
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     student.network.to(run.device)
@@ -163,20 +150,6 @@ def finetune(
     run.processes.wait()
     student.network.load_state_dict(load_file(run.best_file))
     yield Finished(trainer.progress.seconds, trainer.progress.history)
-
-
-def _guide(
-    teacher: Teacher, student: Checkpoint, lessons: Sequence[Lesson], settings: FinetuneSettings, run: Run
-) -> Generator[TeacherScores, None, Guide]:
-    """Scores are asked for once; with hidden states, which are too many to keep, at each step."""
-    for lesson in lessons:
-        check_teacher(teacher, student, lesson)
-    weight, temperature = settings.teacher_weight, settings.temperature
-    if settings.state_weight:
-        network = check_states(teacher, student)
-        network.network.to(run.device).eval()
-        return StateGuide(network, weight, temperature, settings.state_weight)
-    return AskedGuide((yield from ask(teacher, lessons, run.device)), weight, temperature)
 
 
 def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: FinetuneSettings) -> tuple[str, ...]:

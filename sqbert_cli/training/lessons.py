@@ -23,6 +23,8 @@ from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
 from sqbert_cli.tasks.masked_words import hide_words, masked_loss
 from sqbert_cli.text.tokenizer import Window
 
+VECTOR_WEIGHT = 10.0
+"""Cosines of encoders that are alike differ by hundredths: without it the other lessons would drown them."""
 LOWEST = -1e4
 """Logit of what cannot be."""
 
@@ -169,4 +171,4 @@ class VectorLesson(Lesson):
         with torch.no_grad():
             wanted = mean_pooled(self.wanted(*batch.inputs()), batch)
         ours = mean_pooled(hidden, batch)
-        return (1 - functional.cosine_similarity(ours.float(), wanted.float())).mean().cpu()
+        return VECTOR_WEIGHT * (1 - functional.cosine_similarity(ours, wanted)).mean().cpu()

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.training.guides import Guide
 from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.optimise import MicroBatch
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.teacher import Guide
 
 
 def micro_batches(

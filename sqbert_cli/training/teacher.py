@@ -1,9 +1,8 @@
-"""A better model, from which a student learns beside the labels: its scores, and its hidden states where they fit."""
+"""A better model that can be asked for its scores of the student's windows."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Protocol
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
@@ -22,9 +19,8 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.models import cache_folder
 from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.distil import states_loss
 from sqbert_cli.training.examples import check_vocabulary
-from sqbert_cli.training.lessons import Hint, Lesson, SpanLesson, TextLesson, TokenLesson
+from sqbert_cli.training.lessons import Lesson, SpanLesson, TextLesson, TokenLesson
 from sqbert_cli.training.run import windows_hash
 
 TEACHER_WINDOWS = 2_048
@@ -89,56 +85,6 @@ class OwnTeacher:
         return head_rows(self.checkpoint, head.name, windows)
 
 
-class Guide(ABC):
-    """What a teacher has to say of each part of a step."""
-
-    @abstractmethod
-    def judge(
-        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
-    ) -> tuple[Hint | None, Tensor | float]:
-        """Return its scores, if it knows the lesson's task, and how far the student's states are from its own."""
-
-
-@dataclass(frozen=True)
-class AskedGuide(Guide):
-    """Scores that the teacher gave once, before the first step."""
-
-    scores: Mapping[str, Sequence[Tensor]]
-    """Of each lesson's windows, by its head: (L,), (T, L) or (T, 2)."""
-    weight: float
-    temperature: float
-
-    def judge(
-        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
-    ) -> tuple[Hint | None, Tensor | float]:
-        if lesson.head not in self.scores:
-            return None, 0.0
-        some = [self.scores[lesson.head][row] for row in rows]
-        return Hint(pad_sequence(some, batch_first=True), self.weight, self.temperature), 0.0
-
-
-@dataclass(frozen=True)
-class StateGuide(Guide):
-    """Hidden states, and the scores that come with them: the teacher reads each part of a step beside the student."""
-
-    teacher: Checkpoint
-    weight: float
-    temperature: float
-    state_weight: float
-
-    def judge(
-        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
-    ) -> tuple[Hint | None, Tensor | float]:
-        network, config, hint = self.teacher.network, head_config(lesson), None
-        with torch.no_grad():
-            theirs = network.transformer.hidden_states(*shown.inputs())
-            if config is not None:
-                head = self.teacher.head_for(config)
-                scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, config)]
-                hint = Hint(scores, self.weight, self.temperature)
-        return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
-
-
 def head_config(lesson: Lesson) -> HeadConfig | None:
     """The head whose scores a teacher can give."""
     return lesson.config if isinstance(lesson, (TextLesson, TokenLesson, SpanLesson)) else None
@@ -169,34 +115,20 @@ def check_positions(name: str, positions: int, longest: int) -> None:
         )
 
 
-def check_states(teacher: Teacher, student: Checkpoint) -> Checkpoint:
-    """Return the teacher's network, if its hidden states can be compared with the student's."""
-    if not isinstance(teacher, OwnTeacher) or teacher.checkpoint.config.hidden_size != student.config.hidden_size:
-        raise SqbertError(
-            f"the hidden states of `{teacher.name}` are not {student.config.hidden_size} wide, as the student's",
-            hint="leave out `--state-weight`",
-        )
-    return teacher.checkpoint
-
-
 def ask(
-    teacher: Teacher, lessons: Sequence[Lesson], device: torch.device
-) -> Generator[TeacherScores, None, dict[str, list[Tensor]]]:
-    """Return the teacher's scores of every window, by head; asked once, then read from the cache."""
-    scores: dict[str, list[Tensor]] = {}
-    for lesson in lessons:
-        if (wanted := head_config(lesson)) is not None:
-            head = teacher.head(wanted)
-            told = (teacher.hash, head.name, windows_hash(lesson.windows))
-            file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
-            if not file.is_file():
-                rows: list[Tensor] = []
-                for first in range(0, len(lesson.windows), TEACHER_WINDOWS):
-                    rows += teacher.rows(head, lesson.windows[first : first + TEACHER_WINDOWS], device)
-                    yield TeacherScores(len(rows), len(lesson.windows))
-                write_rows(file, rows)
-            scores[lesson.head] = [row[..., columns(head, wanted)] for row in read_rows(file)]
-    return scores
+    teacher: Teacher, wanted: HeadConfig, windows: Sequence[Window], device: torch.device
+) -> Generator[TeacherScores, None, list[Tensor]]:
+    """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
+    head = teacher.head(wanted)
+    told = (teacher.hash, head.name, windows_hash(windows))
+    file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
+    if not file.is_file():
+        rows: list[Tensor] = []
+        for first in range(0, len(windows), TEACHER_WINDOWS):
+            rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], device)
+            yield TeacherScores(len(rows), len(windows))
+        write_rows(file, rows)
+    return [row[..., columns(head, wanted)] for row in read_rows(file)]
 
 
 def write_rows(file: Path, rows: Sequence[Tensor]) -> None:

@@ -1,0 +1,139 @@
+"""What a student learns beside the labels: its teacher's scores, and its hidden states where they fit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.records import Record
+from sqbert_cli.training.distil import states_loss
+from sqbert_cli.training.lessons import Hint, Lesson
+from sqbert_cli.training.run import Run
+from sqbert_cli.training.teacher import (
+    OwnTeacher,
+    Teacher,
+    TeacherScores,
+    ask,
+    check_teacher,
+    columns,
+    head_config,
+)
+from sqbert_cli.training.unlabelled import joined, unlabelled_lesson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """A teacher, and how it is listened to."""
+
+    teacher: Teacher
+    weight: float = 0.9
+    """Share of its scores in the loss; the rest are the labels."""
+    temperature: float = 2.0
+    """Softens its scores and the student's."""
+    state_weight: float = 0.0
+    """Weight of its hidden states in the loss; above 0 it reads each step beside the student."""
+    unlabelled: Sequence[Record] = ()
+    """Texts of which it tells the labels, for the first task."""
+
+    @property
+    def told(self) -> dict[str, str | float]:
+        """What a run's bits depend on, beside the texts."""
+        return {"teacher": self.teacher.hash, **self.settings}
+
+    @property
+    def settings(self) -> dict[str, float]:
+        return {"weight": self.weight, "temperature": self.temperature, "state_weight": self.state_weight}
+
+
+class Guide(ABC):
+    """What a teacher has to say of each part of a step."""
+
+    @abstractmethod
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        """Return its scores, if it knows the lesson's task, and how far the student's states are from its own."""
+
+
+@dataclass(frozen=True)
+class AskedGuide(Guide):
+    """Scores that the teacher gave once, before the first step."""
+
+    scores: Mapping[str, Sequence[Tensor]]
+    """Of each lesson's windows, by its head: (L,), (T, L) or (T, 2)."""
+    weight: float
+    temperature: float
+
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        if lesson.head not in self.scores:
+            return None, 0.0
+        some = [self.scores[lesson.head][row] for row in rows]
+        return Hint(pad_sequence(some, batch_first=True), self.weight, self.temperature), 0.0
+
+
+@dataclass(frozen=True)
+class StateGuide(Guide):
+    """Hidden states, and the scores that come with them: the teacher reads each part of a step beside the student."""
+
+    teacher: Checkpoint
+    weight: float
+    temperature: float
+    state_weight: float
+
+    def judge(
+        self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
+    ) -> tuple[Hint | None, Tensor | float]:
+        network, config, hint = self.teacher.network, head_config(lesson), None
+        with torch.no_grad():
+            theirs = network.transformer.hidden_states(*shown.inputs())
+            if config is not None:
+                head = self.teacher.head_for(config)
+                scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, config)]
+                hint = Hint(scores, self.weight, self.temperature)
+        return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
+
+
+def check_states(teacher: Teacher, student: Checkpoint) -> Checkpoint:
+    """Return the teacher's network, if its hidden states can be compared with the student's."""
+    if not isinstance(teacher, OwnTeacher) or teacher.checkpoint.config.hidden_size != student.config.hidden_size:
+        raise SqbertError(
+            f"the hidden states of `{teacher.name}` are not {student.config.hidden_size} wide, as the student's",
+            hint="leave out `--state-weight`",
+        )
+    return teacher.checkpoint
+
+
+def guided(
+    guidance: Guidance, student: Checkpoint, lessons: Sequence[Lesson], run: Run
+) -> Generator[TeacherScores, None, tuple[list[Lesson], Guide]]:
+    """Return the lessons, the first with the texts without labels, and the guide through them.
+
+    Scores are asked for once; with hidden states, which are too many to keep, at each step.
+    """
+    teacher, weight, temperature = guidance.teacher, guidance.weight, guidance.temperature
+    scores: dict[str, list[Tensor]] = {}
+    taught = list(lessons)
+    more = [unlabelled_lesson(lessons[0], guidance.unlabelled, student)] if guidance.unlabelled else []
+    for lesson in (*lessons, *more):
+        check_teacher(teacher, student, lesson)
+    for lesson in (*(() if guidance.state_weight else lessons), *more):
+        if (config := head_config(lesson)) is not None:
+            rows = yield from ask(teacher, config, lesson.windows, run.device)
+            scores.setdefault(lesson.head, []).extend(rows)
+            if lesson in more:
+                taught[0] = joined(lessons[0], lesson, rows)
+    if not guidance.state_weight:
+        return taught, AskedGuide(scores, weight, temperature)
+    network = check_states(teacher, student)
+    network.network.to(run.device).eval()
+    return taught, StateGuide(network, weight, temperature, guidance.state_weight)
