@@ -39,9 +39,9 @@ HOMES = {
     "huggingface_hub": {"hub"},
     "platformdirs": {"models"},
     "sklearn": {"tasks"},
-    "scipy": {"tasks"},
+    "scipy": {"tasks", "training"},
     "seqeval": {"tasks"},
-    "numpy": {"tasks", "files"},
+    "numpy": {"tasks", "files", "text", "training"},
     "datasets": {"tasks"},
 }
 

@@ -27,6 +27,7 @@ from sqbert_cli.model.weights import from_disk, reference_names, to_disk
 from sqbert_cli.tasks.masked_words import continuations, hide_words
 from sqbert_cli.text.corpus import TokenFile, read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer, Window
+from sqbert_cli.training.arrange import arranged, choose_arrangement
 from sqbert_cli.training.distil import (
     diagonal_blocks,
     hidden_state_loss,
@@ -343,3 +344,52 @@ def test_a_student_of_a_block_diagonal_teacher_is_its_equal(make_model: Callable
     batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, torch.device("cpu"))
     loss = hidden_state_loss(student_of(teacher).network.transformer, teacher.network.transformer, batch)
     assert loss.item() < 1e-10
+
+
+def dense_state(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    return reference_names(to_disk(checkpoint.network, checkpoint.heads))
+
+
+def test_heads_and_neurons_in_another_order_compute_the_same(make_model: Callable[..., Path]) -> None:
+    dense = read_checkpoint(make_model(model_type="bert"))
+    state, grouped = (
+        dense_state(dense),
+        replace(dense.config, model_type="squeezebert", q_groups=4, intermediate_groups=4),
+    )
+    arrangement = choose_arrangement(state, dense.config, grouped)
+    assert arrangement.channels.tolist() == list(range(32))
+    assert any(order.tolist() != sorted(order.tolist()) for order in (*arrangement.heads, *arrangement.neurons))
+    again = from_disk(dense.config, dense.heads, arranged(state, arrangement))
+    batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, CPU)
+    for before, after in zip(
+        dense.network.transformer.hidden_states(*batch.inputs()),
+        again.transformer.hidden_states(*batch.inputs()),
+        strict=True,
+    ):
+        torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-5)
+
+
+def test_the_order_keeps_more_weight_within_the_groups(make_model: Callable[..., Path]) -> None:
+    dense = read_checkpoint(make_model(model_type="bert"))
+    state = dense_state(dense)
+    config = replace(dense.config, model_type="squeezebert", q_groups=4, intermediate_groups=4)
+
+    def kept(tensors: dict[str, torch.Tensor]) -> float:
+        weight = tensors["transformer.encoder.layers.0.intermediate.conv1d.weight"]
+        return diagonal_blocks(weight, 8).square().sum().item()
+
+    assert kept(arranged(state, choose_arrangement(state, dense.config, config))) > 1.1 * kept(state)
+
+
+def test_a_student_may_be_narrower_than_its_teacher(make_model: Callable[..., Path]) -> None:
+    teacher = read_checkpoint(
+        make_model(model_type="bert", hidden_size=64, num_attention_heads=8, intermediate_size=128)
+    )
+    student = student_of(teacher, layers=1, hidden_size=32)
+    assert (student.config.hidden_size, student.config.num_attention_heads, student.config.intermediate_size) == (
+        32,
+        4,
+        64,
+    )
+    with pytest.raises(SqbertError, match="cannot be cut out"):
+        student_of(teacher, hidden_size=128)

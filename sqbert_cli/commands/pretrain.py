@@ -45,6 +45,9 @@ def pretrain(
         ),
     ] = None,
     layers: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Layers of a new model.")] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Width of a student; default: the teacher's.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Updates of the weights.")] = None,
     long_steps: Annotated[
         int | None, typer.Option(rich_help_panel=TRAINING, min=0, help="Steps after these, on windows of 512 tokens.")
@@ -92,6 +95,8 @@ def pretrain(
     """
     if model is not None and layers is not None:
         raise typer.BadParameter("--layers goes with a new model, not with --model")
+    if hidden_size is not None and (model is not None or teacher is None):
+        raise typer.BadParameter("--hidden-size goes with a new student of a --teacher")
 
     from dataclasses import asdict
 
@@ -127,7 +132,7 @@ def pretrain(
     processes, place = join(device)
     guide = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline) if teacher else None
     if guide is not None and model is None:
-        base = student_of(guide, layers)
+        base = student_of(guide, layers, hidden_size)
     else:
         base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
         if model is None:

@@ -1,8 +1,8 @@
 """A grouped student from a dense teacher: its diagonal blocks to begin with, its hidden states to learn.
 
-The student keeps the teacher's width and words. A grouped layer starts as the diagonal blocks of the dense one; what
-was outside of them is learnt back from the teacher's hidden states, one loss for each layer (as TinyBERT's general
-distillation, without its projections).
+The student keeps the teacher's words, and its width or less. A grouped layer starts as the diagonal blocks of the dense
+one; what was outside of them is learnt back from the teacher's hidden states, one loss for each layer (as TinyBERT's
+general distillation, without its projections).
 """
 
 from __future__ import annotations
@@ -24,13 +24,18 @@ from sqbert_cli.model.encoder import Block, Encoder
 from sqbert_cli.model.layers import Attention
 from sqbert_cli.model.network import Network
 from sqbert_cli.model.weights import State, from_disk, reference_names, to_disk
+from sqbert_cli.training.arrange import arranged, choose_arrangement
 
 
-def student_of(teacher: Checkpoint, layers: int | None = None) -> Checkpoint:
-    """Return a student of the paper's group counts; layer i starts from the teacher's layer that it will imitate."""
-    config = _student_config(teacher.config, layers or teacher.config.num_hidden_layers)
+def student_of(teacher: Checkpoint, layers: int | None = None, hidden_size: int | None = None) -> Checkpoint:
+    """Return a student of the paper's group counts; layer i starts from the teacher's layer that it will imitate.
+
+    Of a wider teacher the channels, heads and neurons are kept that weigh most.
+    """
+    config = _student_config(teacher.config, layers, hidden_size)
     heads = tuple(head for head in teacher.heads if head.kind == "pooler")
     dense = reference_names(to_disk(teacher.network, teacher.heads))
+    dense = arranged(dense, choose_arrangement(dense, teacher.config, config))
     expected = to_disk(Network(config, heads), heads)
     state: State = {}
     for name, wanted in expected.items():
@@ -114,14 +119,22 @@ def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, 
     ]
 
 
-def _student_config(teacher: SqueezeBertConfig, layers: int) -> SqueezeBertConfig:
+def _student_config(teacher: SqueezeBertConfig, layers: int | None, hidden_size: int | None) -> SqueezeBertConfig:
     if teacher.model_type != "bert":
         raise SqbertError("the teacher is already grouped", hint="name a dense BERT model with `--teacher`")
-    paper = SqueezeBertConfig()
+    paper, width = SqueezeBertConfig(), hidden_size or teacher.hidden_size
+    if width > teacher.hidden_size or width % teacher.head_size:
+        raise SqbertError(
+            f"a student of width {width} cannot be cut out of a teacher of width {teacher.hidden_size} with heads of "
+            f"{teacher.head_size}"
+        )
     return replace(
         teacher,
         model_type="squeezebert",
-        num_hidden_layers=layers,
+        num_hidden_layers=layers or teacher.num_hidden_layers,
+        hidden_size=width,
+        num_attention_heads=width // teacher.head_size,
+        intermediate_size=teacher.intermediate_size * width // teacher.hidden_size,
         q_groups=paper.q_groups,
         k_groups=paper.k_groups,
         v_groups=paper.v_groups,
