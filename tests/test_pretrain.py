@@ -275,29 +275,6 @@ def test_held_out_text_is_told_better_and_a_killed_run_goes_on_to_the_same_bits(
     assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
-def test_two_processes_have_the_loss_curve_of_one(
-    optimizer: str, tiny_model: Path, corpus: Path, tmp_path: Path
-) -> None:
-    more = ["--steps", "20", "--save-steps", "1", "--optimizer", optimizer, "--dtype", "float32", "--output"]
-    arguments = arguments_of(corpus, tiny_model, *more)
-    ran = run_sqbert(*arguments, tmp_path / "one")
-    assert ran.status == 0, ran.err
-    ended = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sqbert_cli", *arguments,
-         str(tmp_path / "two")],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("saved to") == 1
-    one, two = history(tmp_path / "one"), history(tmp_path / "two")
-    assert len(one) == 20
-    for ours, theirs in zip(one, two, strict=True):
-        assert theirs == pytest.approx(ours, rel=1e-4)
-    assert json.loads((tmp_path / "two" / "training.json").read_text())["versions"]["processes"] == 2
-
-
 def test_relations_are_alike_between_equals_whatever_their_widths(make_model: Callable[..., Path]) -> None:
     teacher = read_checkpoint(make_model(model_type="bert", hidden_size=64, num_attention_heads=8))
     student = read_checkpoint(make_model(model_type="bert"))

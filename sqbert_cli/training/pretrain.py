@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
+from sqbert_cli.model.device import compile_layers
 from sqbert_cli.text.corpus import TokenFile
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
@@ -69,6 +70,7 @@ def pretrain(
     if settings.long_steps:
         phases.append(_Phase.of(files, settings.long_length, settings))
     student.network.to(run.device)
+    compile_layers(student.network.transformer, run.device)
     reader = _reader(student, settings)
     sample = phases[0].held_out.first(settings.batch_size)
     models = guided(student, teacher, reader.read(sample, range(len(sample)), 0), run)

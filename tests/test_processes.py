@@ -1,0 +1,73 @@
+"""Several processes train as one does; and on a GPU, where there is one."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, run_sqbert
+
+WORDS = ["the", "a", "film", "was", "is", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated"]
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    draw = random.Random(0)
+    path = tmp_path / "texts.jsonl"
+    rows = [
+        {"text": " ".join(draw.choices(WORDS, k=draw.randint(4, 20))), "label": draw.choice(["yes", "no"])}
+        for _ in range(120)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "texts.txt").write_text("\n".join(str(row["text"]) for row in rows))
+    return path
+
+
+def arguments_of(command: str, texts: Path, model: Path) -> list[str]:
+    same = ["--model", str(model), "--batch-size", "6", "--max-length", "32", "--learning-rate", "3e-3",
+            "--threads", "1", "--dtype", "float32"]  # fmt: skip
+    if command == "finetune":
+        return ["finetune", "--train", str(texts), "--dev", str(texts), "--epochs", "1", "--dropout", "0",
+                "--eval-steps", "4", *same]  # fmt: skip
+    return ["pretrain", str(texts.with_suffix(".txt")), "--accumulation", "2", "--steps", "12", "--save-steps", "1",
+            "--optimizer", command, *same]  # fmt: skip
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    return json.loads((folder / "training.json").read_text())["history"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["adamw", "lamb", "finetune"])
+def test_two_processes_have_the_curve_of_one(command: str, texts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = arguments_of(command, texts, tiny_model)
+    ran = run_sqbert(*arguments, "--output", tmp_path / "one")
+    assert ran.status == 0, ran.err
+    ended = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sqbert_cli", *arguments,
+         "--output", str(tmp_path / "two")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("saved to") == 1
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert len(one) >= 5
+    for ours, theirs in zip(one, two, strict=True):
+        assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-4)
+    assert json.loads((tmp_path / "two" / "training.json").read_text())["versions"]["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("command", ["adamw", "finetune"])
+def test_training_runs_on_a_gpu(command: str, texts: Path, tiny_model: Path, tmp_path: Path) -> None:
+    arguments = [*arguments_of(command, texts, tiny_model)[:-2], "--device", "cuda", "--output", str(tmp_path / "out")]
+    ran = run_sqbert(*arguments)
+    assert ran.status == 0, ran.err
+    assert "bfloat16" in (tmp_path / "out" / "training.json").read_text()
