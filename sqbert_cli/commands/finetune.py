@@ -140,10 +140,10 @@ def finetune(
     from dataclasses import asdict, replace
 
     from sqbert_cli.api import load
-    from sqbert_cli.commands.training_view import join, show_scores, show_training
+    from sqbert_cli.commands.training_view import hush, show_scores, show_training
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
-    from sqbert_cli.model.device import training_dtype
+    from sqbert_cli.model.device import choose_device, training_dtype
     from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
@@ -152,9 +152,11 @@ def finetune(
     from sqbert_cli.training.foreign import load_teacher
     from sqbert_cli.training.guides import Guidance, check_states
     from sqbert_cli.training.heads import adopt_heads
+    from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import finish_run, open_run, round_weights
 
-    processes, place = join(device)
+    processes, place = join_processes(choose_device(device))
+    hush(processes)
     source = Source(
         train=train or ([data] if data else []),
         dev=dev,

@@ -101,15 +101,16 @@ def pretrain(
     from dataclasses import asdict
 
     from sqbert_cli.api import load
-    from sqbert_cli.commands.training_view import join, show_settings, show_tokenizing, show_training
+    from sqbert_cli.commands.training_view import hush, show_settings, show_tokenizing, show_training
     from sqbert_cli.console import talk
-    from sqbert_cli.model.device import training_dtype
+    from sqbert_cli.model.device import choose_device, training_dtype
     from sqbert_cli.models import cache_folder
     from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
     from sqbert_cli.training.objectives import parse_objectives
     from sqbert_cli.training.presets import SHAPES, choose_settings
     from sqbert_cli.training.pretrain import pretrain as train
+    from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import finish_run, open_run
     from sqbert_cli.training.starts import new_encoder, prepare
 
@@ -129,7 +130,8 @@ def pretrain(
         save_steps=save_steps,
         seed=seed,
     )
-    processes, place = join(device)
+    processes, place = join_processes(choose_device(device))
+    hush(processes)
     guide = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline) if teacher else None
     if guide is not None and model is None:
         base = student_of(guide, layers, hidden_size)

@@ -8,21 +8,18 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.console import data, printable, show_warning, talk
-from sqbert_cli.model.config import DeviceName
-from sqbert_cli.model.device import choose_device
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.corpus import Tokenized
 from sqbert_cli.training.finetune import Evaluation, LeftOut
 from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
 from sqbert_cli.training.pretrain import HeldOut
-from sqbert_cli.training.processes import Processes, join_processes
+from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import TeacherScores
 
@@ -34,12 +31,9 @@ CONFUSION_LABELS = 12
 """More than these make no table that can be read."""
 
 
-def join(device: DeviceName) -> tuple[Processes, torch.device]:
-    """Join the processes that `torchrun` started, of which only the first talks."""
-    processes, place = join_processes(choose_device(device))
-    if not processes.is_first:
-        talk.quiet = data.quiet = True
-    return processes, place
+def hush(processes: Processes) -> None:
+    """Of several processes only the first talks."""
+    talk.quiet = data.quiet = not processes.is_first
 
 
 def show_settings(settings: OptimiserSettings, student: Checkpoint) -> None:
