@@ -51,6 +51,7 @@ def write_out(text: str) -> None:
 
 
 def show_error(error: SqbertError) -> None:
+    talk.quiet = False
     talk.print(Text.assemble(("error:", "bold red"), " ", printable(error.message)))
     if error.hint:
         talk.print(Text.assemble("\n", ("hint:", "bold cyan"), " ", printable(error.hint)))

@@ -30,9 +30,9 @@ from sqbert_cli.text.tokenizer import Tokenizer, Window
 from sqbert_cli.training.arrange import arranged, choose_arrangement
 from sqbert_cli.training.distil import (
     diagonal_blocks,
-    hidden_state_loss,
     matched_layers,
     relation_loss,
+    states_loss,
     student_of,
 )
 from sqbert_cli.training.lamb import Lamb
@@ -81,6 +81,18 @@ def test_a_blank_line_ends_a_document_and_without_any_each_line_is_one(tokenizer
     assert ids.tolist() == tokenizer.encode(["the film was good it"])[0]
     assert isinstance(ids, np.memmap)
     assert ids.dtype == np.uint16
+
+
+def test_a_blank_line_at_the_end_separates_nothing_and_long_lines_are_whole(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    lines, long = tmp_path / "lines.txt", tmp_path / "long.txt"
+    lines.write_text("the film\nwas good\n\n")
+    assert tokens_of(lines, tokenizer, tmp_path).edges.tolist() == [0, 2, 4]
+    long.write_text("the film was good " * 100_000 + "\nit\n")
+    file = tokens_of(long, tokenizer, tmp_path)
+    assert file.edges.tolist() == [0, 400_000, 400_001]
+    assert file.ids[:400_000].reshape(-1, 4).tolist() == tokenizer.encode(["the film was good"]) * 100_000
 
 
 def test_a_text_is_tokenized_once_and_named_by_its_content(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -201,6 +213,10 @@ def test_lamb_takes_adams_direction_and_the_length_of_the_weights() -> None:
     zero.grad = torch.ones(3)
     Lamb([zero], lr=0.1).step()
     torch.testing.assert_close(zero.detach(), torch.full((3,), -0.1), atol=1e-5, rtol=0)
+    bias = torch.nn.Parameter(torch.full((3,), 1e-3))
+    bias.grad = torch.ones(3)
+    Lamb([{"params": [bias], "adapted": False}], lr=0.1).step()
+    torch.testing.assert_close(bias.detach(), torch.full((3,), -0.099), atol=1e-5, rtol=0)
 
 
 def test_the_papers_settings_are_the_published_ones() -> None:
@@ -216,6 +232,9 @@ def test_the_papers_settings_are_the_published_ones() -> None:
     [
         (["--objectives", "words"], "no objective `words`"),
         (["--objectives", "masked-words=much"], "not a number"),
+        (["--objectives", "masked-words=-1"], "not a number above 0"),
+        (["--objectives", "masked-words,masked-words"], "named twice"),
+        (["--max-length", "600"], "reads 512 tokens at most"),
         (["--objectives", "states"], "needs a teacher"),
         (["--teacher", "MODEL", "--objectives", "masked-words"], "nothing is learnt from the teacher"),
         (["--teacher", "MODEL", "--objectives", "logits"], "no head for masked words"),
@@ -276,7 +295,7 @@ def test_held_out_text_is_told_better_and_a_killed_run_goes_on_to_the_same_bits(
 
 
 def test_relations_are_alike_between_equals_whatever_their_widths(make_model: Callable[..., Path]) -> None:
-    teacher = read_checkpoint(make_model(model_type="bert", hidden_size=64, num_attention_heads=8))
+    teacher = read_checkpoint(make_model(model_type="bert", hidden_size=48, num_attention_heads=6))
     student = read_checkpoint(make_model(model_type="bert"))
     batch = collate([Window([2, 5, 6, 7, 3], [0] * 5), Window([2, 9, 3], [0] * 3)], 0, CPU)
 
@@ -319,7 +338,8 @@ def test_a_student_of_a_block_diagonal_teacher_is_its_equal(make_model: Callable
             tensor *= torch.block_diag(*[torch.ones(rows, columns)] * 4)
     teacher = replace(dense, network=from_disk(dense.config, dense.heads, state))
     batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, torch.device("cpu"))
-    loss = hidden_state_loss(student_of(teacher).network.transformer, teacher.network.transformer, batch)
+    ours, theirs = student_of(teacher).network.transformer, teacher.network.transformer
+    loss = states_loss(ours.hidden_states(*batch.inputs()), theirs.hidden_states(*batch.inputs()), batch)
     assert loss.item() < 1e-10
 
 

@@ -53,8 +53,12 @@ def evaluate(
     """
     own_labels = options.listed(labels, "--labels")
     likeness = task == "stsb" and method == "embedding"
-    if own_labels and (task or head):
-        raise typer.BadParameter("--labels goes with --input alone")
+    if own_labels and (task or head or pair_field):
+        raise typer.BadParameter("--labels goes with --input alone, without --task, --head and --pair-field")
+    if own_labels and len(own_labels) == 1:
+        raise typer.BadParameter("a single label would always be right")
+    if likeness and head:
+        raise typer.BadParameter("--method embedding asks no head")
     if method and not (own_labels or likeness):
         raise typer.BadParameter("--method goes with --labels, or is `embedding` with --task stsb")
     if task is None and input is None:
@@ -78,16 +82,17 @@ def evaluate(
     from sqbert_cli.model.config import HeadConfig
     from sqbert_cli.tasks.choose import KINDS, Source, choose_test, fields_of
     from sqbert_cli.tasks.dataset import bad_lines
+    from sqbert_cli.tasks.glue import glue_head
     from sqbert_cli.tasks.metrics import Scores
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     fields = fields_of(task, text_field, pair_field, label_field)
     source = Source(train=[p for p in (input, data) if p], fields=fields, format=input_format, offline=offline)
     if own_labels:
-        wanted: HeadConfig | None = HeadConfig(name="labels", kind="sequence", labels=tuple(own_labels))
+        wanted = HeadConfig(name="labels", kind="sequence", labels=tuple(own_labels))
         ask: Callable[..., Scores] = partial(judge_labels, method=method)
     elif likeness:
-        wanted, ask = None, judge_likeness
+        wanted, ask = glue_head(task or ""), judge_likeness
     else:
         wanted, ask = checkpoint.head(KINDS.get(task or "", "sequence"), head), partial(judge, name=head)
     test = choose_test(task, source, wanted)

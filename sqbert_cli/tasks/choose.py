@@ -143,8 +143,8 @@ class Test:
     splits: tuple[Split, ...]
 
 
-def choose_test(task: str | None, source: Source, own: HeadConfig | None) -> Test:
-    """Read the examples of a task, or with labels as the head `own` has them (a GLUE task needs none)."""
+def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
+    """Read the examples that the head `own` is to be judged by: of a task, or with labels as the head has them."""
     if task in TASKS:
         folder = source.train[0] if source.train else None
         test = Test(
@@ -152,12 +152,10 @@ def choose_test(task: str | None, source: Source, own: HeadConfig | None) -> Tes
             metrics=TASKS[task].metrics,
             splits=glue_dev(task, folder, offline=source.offline),
         )
-    elif own is not None:
+    else:
         split = read_examples(task, source.train[0], replace(source, problem=own.problem_type))
         head = replace(own, name="nli", labels=NLI_LABELS) if task == "nli" else own
         test = Test(head=head, metrics=OWN_METRICS[own.problem_type], splits=(split,))
-    else:
-        raise AssertionError("labels of one's own come with a head")
     if test.head.kind == "token":
         for split in test.splits:
             check_entities(split, entity_labels(test.head.labels))

@@ -9,7 +9,6 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.text.files import read_lines
 from sqbert_cli.text.tokenizer import Tokenizer
 
-PARAGRAPHS_AT_ONCE = 1_000
+PARTS_AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 500_000
 CACHE_FORMAT = 1
 """To be raised when the same text would be kept in another way."""
 
@@ -69,22 +68,24 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
     if (folder / f"{key}.edges").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    size, lines = path.stat().st_size, _lines(path)
-    edges, paragraphs = array("q", [0]), array("q", [0])
+    size, written = path.stat().st_size, 0
+    edges, paragraphs, after_blank = array("q", [0]), array("q", [0]), False
     with whole_file(folder / f"{key}.ids") as file:
-        while some := list(islice(lines, PARAGRAPHS_AT_ONCE)):
-            for ids, (line, _) in zip(tokenizer.encode([line for line, _ in some]), some, strict=True):
+        for some in _batches(path):
+            for part, ids in zip(some, tokenizer.encode([part.text for part in some]), strict=True):
+                if not part.text:
+                    after_blank = True
+                    continue
+                if after_blank and written > edges[-1]:
+                    edges.append(written)
+                after_blank = False
                 file.write(np.asarray(ids, _dtype(tokenizer)).tobytes())
-                paragraphs.append(paragraphs[-1] + len(ids))
-                if not line and paragraphs[-1] > edges[-1]:
-                    edges.append(paragraphs[-1])
-            yield Tokenized(path, some[-1][1], size)
-    if len(edges) == 1:
-        edges = paragraphs
-    elif paragraphs[-1] > edges[-1]:
-        edges.append(paragraphs[-1])
+                written += len(ids)
+                if part.ends_line:
+                    paragraphs.append(written)
+            yield Tokenized(path, some[-1].position, size)
     with whole_file(folder / f"{key}.edges") as file:
-        file.write(edges.tobytes())
+        file.write((edges + array("q", [written]) if len(edges) > 1 else paragraphs).tobytes())
 
 
 def read_tokens(path: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:
@@ -101,6 +102,42 @@ def read_tokens(path: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:
 
 def _dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A line, or a part of a very long one."""
+
+    text: str
+    ends_line: bool
+    position: int
+    """Bytes of the file that have been read."""
+
+
+def _batches(path: Path) -> Iterator[list[_Part]]:
+    """Yield parts of lines, as many together as is quick and small."""
+    batch: list[_Part] = []
+    characters = 0
+    for line, position in _lines(path):
+        for part in _cut(line, position):
+            batch.append(part)
+            characters += len(part.text)
+            if len(batch) == PARTS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
+                yield batch
+                batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def _cut(line: str, position: int) -> Iterator[_Part]:
+    """Cut a line at white space where it is longer than is good for the tokenizer."""
+    start = 0
+    while len(line) - start > CHARACTERS_AT_ONCE:
+        end = line.rfind(" ", start + 1, start + CHARACTERS_AT_ONCE)
+        end = start + CHARACTERS_AT_ONCE if end < 0 else end
+        yield _Part(line[start:end], False, position)
+        start = end
+    yield _Part(line[start:], True, position)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, int]]:

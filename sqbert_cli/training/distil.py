@@ -51,13 +51,6 @@ def diagonal_blocks(dense: Tensor, in_size: int) -> Tensor:
     return blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).flatten(0, 1)
 
 
-def hidden_state_loss(student: Encoder, teacher: Encoder, batch: Batch) -> Tensor:
-    """As `states_loss`, of what two encoders make of a batch."""
-    with torch.no_grad():
-        targets = teacher.hidden_states(*batch.inputs())
-    return states_loss(student.hidden_states(*batch.inputs()), targets, batch)
-
-
 def states_loss(
     states: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch, variances: Sequence[float] | None = None
 ) -> Tensor:
@@ -86,10 +79,12 @@ def relation_loss(
 ) -> Tensor:
     """How tokens of the last layer are related by their queries, keys and values (MiniLMv2, Wang et al. 2021).
 
-    Divergence from the teacher's, mean over windows, the three, the student's heads and tokens; the widths may differ.
+    Divergence from the teacher's, mean over windows, the three, the heads that both can be cut
+    into, and tokens; the widths may differ.
     *Shapes:* as `states_loss`.
     """
-    heads, mask = last_attention(student).num_heads, batch.attention_mask.bool()
+    heads = math.gcd(last_attention(student).num_heads, last_attention(teacher).num_heads)
+    mask = batch.attention_mask.bool()
     with torch.no_grad():
         wanted = _relations(teacher, targets[-2], heads, mask)
     ours = _relations(student, states[-2], heads, mask)
@@ -106,8 +101,9 @@ def _relations(encoder: Encoder, hidden: Tensor, heads: int, mask: Tensor) -> Te
     """*Shapes:* (B, T, C), (B, T) -> (3, B, H, T, T), logs of shares."""
     vectors = torch.stack(last_attention(encoder).project(hidden))  # (3, B, own heads, T, D)
     split = vectors.transpose(2, 3).flatten(-2).unflatten(-1, (heads, -1)).transpose(2, 3).float()
-    products = split @ split.transpose(-1, -2) / math.sqrt(split.shape[-1])
-    return products.masked_fill(~mask[:, None, None, :], -1e4).log_softmax(-1)
+    with torch.autocast(hidden.device.type, enabled=False):  # bfloat16 would blur what is nearly alike
+        products = split @ split.transpose(-1, -2) / math.sqrt(split.shape[-1])
+        return products.masked_fill(~mask[:, None, None, :], -1e4).log_softmax(-1)
 
 
 def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:

@@ -55,6 +55,8 @@ class ForeignTeacher:
     ids: dict[str, int]
     """By word piece."""
     pad_id: int
+    positions: int
+    """Tokens that it reads at most, its special ones too."""
     pieces: dict[int, str]
     """The student's, by id."""
 
@@ -71,9 +73,8 @@ class ForeignTeacher:
         return self.own_head
 
     def check(self, student: Checkpoint, longest: int) -> None:
-        extra = max(len(one.before) + len(one.between) + len(one.behind) for one in self.layouts)
-        positions = self.network.config.max_position_embeddings
-        check_positions(self.name, positions, longest + extra)
+        single, pair = (len(one.before) + len(one.between) + len(one.behind) for one in self.layouts)
+        check_positions(self.name, self.positions - max(single - 2, pair - 3), longest)
 
     def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         self.network.to(device).eval()
@@ -163,12 +164,14 @@ def load_foreign(folder: Path, name: str, student: Checkpoint) -> ForeignTeacher
         layouts=(_layout(tokenizer, is_pair=False), _layout(tokenizer, is_pair=True)),
         ids=ids,
         pad_id=tokenizer.pad_token_id,
+        positions=min(tokenizer.model_max_length, network.config.max_position_embeddings),
         pieces={index: piece for piece, index in student.tokenizer.pieces.get_vocab().items()},
     )
 
 
 def _problem(config: Any) -> Any:
-    return getattr(config, "problem_type", None) or "single_label_classification"
+    one = "regression" if config.num_labels == 1 else "single_label_classification"
+    return getattr(config, "problem_type", None) or one
 
 
 def _layout(tokenizer: Any, *, is_pair: bool) -> Layout:

@@ -128,10 +128,15 @@ def guided(
         check_teacher(teacher, student, lesson)
     for lesson in (*(() if guidance.state_weight else lessons), *more):
         if (config := head_config(lesson)) is not None:
-            rows = yield from ask(teacher, config, lesson.windows, run.device)
+            rows = yield from ask(teacher, config, lesson.windows, run)
             scores.setdefault(lesson.head, []).extend(rows)
-            if lesson in more:
+            if more and lesson is more[0]:
                 taught[0] = joined(lessons[0], lesson, rows)
+    if not scores and not guidance.state_weight:
+        raise SqbertError(
+            f"the teacher `{teacher.name}` has nothing to say on this task",
+            hint="use `--state-weight`, or no `--teacher`",
+        )
     if not guidance.state_weight:
         return taught, AskedGuide(scores, weight, temperature)
     network = check_states(teacher, student)

@@ -12,7 +12,8 @@ from torch import Tensor
 class Lamb(torch.optim.Optimizer):
     """Adam with decoupled weight decay, whose step in each tensor is as long as the tensor's own norm has it.
 
-    A tensor whose weights or whose update are all 0 takes Adam's step.
+    A tensor whose weights or whose update are all 0 takes Adam's step, and so does a group that is not `adapted`: that
+    is for biases and norms. (A bias that starts at 0 would else stay near it for thousands of steps.)
     """
 
     def __init__(
@@ -23,7 +24,7 @@ class Lamb(torch.optim.Optimizer):
         eps: float = 1e-6,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "adapted": True})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -31,9 +32,10 @@ class Lamb(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     update = self._adam_update(parameter, group)
-                    ratio = parameter.norm() / update.norm()
-                    usable = (ratio > 0) & ratio.isfinite()
-                    parameter.sub_(update * torch.where(usable, ratio, 1.0) * group["lr"])
+                    if group["adapted"]:
+                        ratio = parameter.norm() / update.norm()
+                        update *= torch.where((ratio > 0) & ratio.isfinite(), ratio, 1.0)
+                    parameter.sub_(update, alpha=group["lr"])
 
     def _adam_update(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
         state, (beta1, beta2) = self.state[parameter], group["betas"]

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -29,11 +30,20 @@ def parse_objectives(text: str) -> dict[Objective, float]:
         known = {objective: objective for objective in get_args(Objective)}
         if name not in known:
             raise SqbertError(f"no objective `{name}`", hint=f"there are {', '.join(known)}")
-        try:
-            weights[known[name]] = float(weight or 1)
-        except ValueError:
-            raise SqbertError(f"objective `{name}`: the weight `{weight}` is not a number") from None
+        if name in weights:
+            raise SqbertError(f"objective `{name}` is named twice")
+        weights[known[name]] = _weight(name, weight)
     return weights
+
+
+def _weight(name: str, text: str) -> float:
+    try:
+        weight = float(text or 1)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise SqbertError(f"objective `{name}`: the weight `{text}` is not a number above 0")
+    return weight
 
 
 def check_objectives(

@@ -146,15 +146,15 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
 
 
 def _parameter_groups(network: nn.Module, settings: OptimiserSettings, frozen: tuple[str, ...]) -> list[dict[str, Any]]:
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         is_embedding = ".embeddings." in f".{name}"
         scale = 0.0 if name.startswith(frozen) else settings.embedding_rate if is_embedding else 1.0
         parameter.requires_grad_(scale > 0)
         decays = not name.endswith("bias") and "layernorm" not in name.lower()
         if scale > 0:
-            groups.setdefault((scale, settings.weight_decay * decays), []).append(parameter)
+            groups.setdefault((scale, decays), []).append(parameter)
     return [
-        {"params": parameters, "rate_scale": scale, "weight_decay": decay}
-        for (scale, decay), parameters in groups.items()
+        {"params": params, "rate_scale": scale, "weight_decay": settings.weight_decay * decays, "adapted": decays}
+        for (scale, decays), params in groups.items()
     ]

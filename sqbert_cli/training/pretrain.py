@@ -135,8 +135,9 @@ def _judge(models: Guided, whole: Reading, settings: PretrainSettings, run: Run)
     for part in _parts(whole, by_length, settings.batch_size):
         with run.autocast():
             look = models.look(part, whole, run)
-            losses = {f"{name} loss": LOSSES[name](look).item() for name in settings.objectives}
-            found = {"loss": _total(look, settings).item(), **losses, **shares_told(look, settings.objectives)}
+            losses = {name: LOSSES[name](look).item() for name in settings.objectives}
+            found = {"loss": sum(settings.objectives[name] * loss for name, loss in losses.items())}
+            found |= {f"{name} loss": loss for name, loss in losses.items()} | shares_told(look, settings.objectives)
         for name, value in found.items():
             totals[name] += value
     return dict(totals)

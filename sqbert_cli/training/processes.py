@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+PATIENCE = timedelta(days=1)
+"""One may have to tokenize a large text while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     return Processes(distributed.get_rank(), count), device
 
 

@@ -21,7 +21,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer
-from sqbert_cli.training.processes import ALONE, Processes
+from sqbert_cli.training.processes import ALONE, Processes, leave_processes
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,9 @@ class Run:
         """What the bits of a run depend on; a run goes on only with the same."""
         chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
         computing = {
-            "device": str(self.device),
+            "device": self.device.type,
             "dtype": str(self.dtype),
+            "processes": self.processes.count,
             "threads": torch.get_num_threads(),
             "torch": str(torch.__version__),
         }
@@ -109,6 +110,7 @@ def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
 
 def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapping[str, Any]) -> None:
     """Write the model folder, then drop what was only needed to resume; by the first process only."""
+    leave_processes()
     checkpoint.network.cpu()
     if not run.processes.is_first:
         return

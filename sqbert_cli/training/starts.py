@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.text.tokenizer import Tokenizer
@@ -27,6 +28,13 @@ def new_encoder(shape: SqueezeBertConfig, layers: int | None, tokenizer: Tokeniz
 
 def prepare(base: Checkpoint, settings: PretrainSettings, teacher: Checkpoint | None) -> Checkpoint:
     """Return `base` with the heads of the objectives. Raises `SqbertError` where a teacher does not fit to them."""
+    longest = max(settings.max_length, settings.long_length if settings.long_steps else 0)
+    for model in (base, teacher):
+        if model is not None and model.config.max_position_embeddings < longest:
+            raise SqbertError(
+                f"`{model.name}` reads {model.config.max_position_embeddings} tokens at most, windows have {longest}",
+                hint="use a smaller `--max-length`, or no `--long-steps`",
+            )
     if teacher is not None:
         check_vocabulary(teacher, base)
     check_objectives(
@@ -37,5 +45,5 @@ def prepare(base: Checkpoint, settings: PretrainSettings, teacher: Checkpoint | 
     )
     keep_pooler = "sentence-order" not in settings.objectives
     poolers = tuple(head for head in base.heads if head.kind == "pooler" and keep_pooler)
-    heads = (*poolers, *heads_for(settings.objectives))
+    heads = (*poolers, *heads_for(settings.objectives, base, longest))
     return network_with_heads(base, heads, dropout=settings.dropout, seed=settings.seed)

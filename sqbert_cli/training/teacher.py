@@ -21,7 +21,7 @@ from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Lesson, SpanLesson, TextLesson, TokenLesson
-from sqbert_cli.training.run import windows_hash
+from sqbert_cli.training.run import Run, windows_hash
 
 TEACHER_WINDOWS = 2_048
 """Asked at once."""
@@ -109,6 +109,7 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
 
 
 def check_positions(name: str, positions: int, longest: int) -> None:
+    """Raise `SqbertError` where a teacher has fewer positions than the longest window has tokens."""
     if positions < longest:
         raise SqbertError(
             f"the teacher `{name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
@@ -116,18 +117,19 @@ def check_positions(name: str, positions: int, longest: int) -> None:
 
 
 def ask(
-    teacher: Teacher, wanted: HeadConfig, windows: Sequence[Window], device: torch.device
+    teacher: Teacher, wanted: HeadConfig, windows: Sequence[Window], run: Run
 ) -> Generator[TeacherScores, None, list[Tensor]]:
     """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
     head = teacher.head(wanted)
     told = (teacher.hash, head.name, windows_hash(windows))
     file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
-    if not file.is_file():
+    if not file.is_file() and run.processes.is_first:
         rows: list[Tensor] = []
         for first in range(0, len(windows), TEACHER_WINDOWS):
-            rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], device)
+            rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], run.device)
             yield TeacherScores(len(rows), len(windows))
         write_rows(file, rows)
+    run.processes.wait()
     return [row[..., columns(head, wanted)] for row in read_rows(file)]
 
 

@@ -7,7 +7,7 @@ Letters in shapes: B windows, T tokens, M hidden words, V words of the vocabular
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,10 +25,12 @@ MASKED_HEAD = HeadConfig(name="masked", kind="masked_word")
 ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
 
 
-def heads_for(objectives: Mapping[Objective, float]) -> list[HeadConfig]:
-    """The heads that the objectives teach."""
-    heads = [MASKED_HEAD] if any(name in objectives for name in HIDES) else []
-    return [*heads, ORDER_HEAD] if "sentence-order" in objectives else heads
+def heads_for(objectives: Mapping[Objective, float], base: Checkpoint, max_length: int) -> list[HeadConfig]:
+    """The heads that the objectives teach, on windows of `max_length`; one that `base` has for masked words goes on."""
+    had = [head for head in base.heads if head.kind == "masked_word"]
+    heads = [*had, MASKED_HEAD][:1] if any(name in objectives for name in HIDES) else []
+    heads += [ORDER_HEAD] if "sentence-order" in objectives else []
+    return [replace(head, max_length=max_length) for head in heads]
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,17 @@ class Look:
 
     def words(self) -> Tensor:
         """What the student says of the hidden words; (M, V)."""
-        places = self.part.hidden.to(self.states[-1].device)
-        return self.models.student.network.heads[MASKED_HEAD.name](self.states[-1][places]).float()
+        return hidden_words(self.models.student, self.states[-1], self.part)
 
     def order(self) -> Tensor:
         """What the student says of the order of two passages; (B, 2)."""
         return self.models.student.network.heads[ORDER_HEAD.name](self.states[-1]).float()
+
+
+def hidden_words(model: Checkpoint, states: Tensor, part: Reading) -> Tensor:
+    """What a model says of the hidden words. *Shapes:* (B, T, C) -> (M, V), float32."""
+    head = model.network.heads[model.head("masked_word").name]
+    return head(states[part.hidden.to(states.device)]).float()[:, : model.tokenizer.vocab_size]
 
 
 def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run: Run) -> Guided:
@@ -107,8 +114,7 @@ def _logits(look: Look) -> Tensor:
     teacher = look.models.teacher
     assert teacher is not None
     with torch.no_grad():
-        hidden = look.targets[-1][look.part.hidden.to(look.targets[-1].device)]
-        theirs = teacher.network.heads[teacher.head("masked_word").name](hidden).float().log_softmax(-1)
+        theirs = hidden_words(teacher, look.targets[-1], look.part).log_softmax(-1)
     ours = look.words().log_softmax(-1)
     return functional.kl_div(ours, theirs, log_target=True, reduction="sum") / look.whole.hidden.sum()
 

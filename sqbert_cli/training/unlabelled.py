@@ -18,6 +18,8 @@ from sqbert_cli.training.lessons import Lesson, TextLesson, TokenLesson
 
 def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkpoint) -> Lesson:
     """Return windows of texts for the same head, whose targets are yet to be told by a teacher."""
+    if any(1 in window.token_type_ids for window in lesson.windows[:1]):
+        raise SqbertError("the task is about pairs of texts, `--unlabelled` about single ones")
     match lesson:
         case TextLesson(config=head):
             gold = 0.0 if head.problem_type == "regression" else head.labels[0]
