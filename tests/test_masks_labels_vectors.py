@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def test_a_text_without_a_mask_is_told(many_heads: Path) -> None:
 
 def test_entailment_is_found_by_the_names_of_the_labels(make_model: Callable[..., Path], many_heads: Path) -> None:
     assert nli_head(checkpoint_of(many_heads)).name == "nli"
-    assert default_method(checkpoint_of(many_heads)) == "nli"
+    checkpoint = checkpoint_of(many_heads)
+    assert default_method(checkpoint) == "embedding"
+    assert default_method(replace(checkpoint, heads=checkpoint.heads[3:])) == "nli"
     unnamed = read_checkpoint(make_model(labels=("LABEL_0", "LABEL_1", "LABEL_2")))
     assert default_method(unnamed) == "embedding"
     with pytest.raises(SqbertError, match="has no head with labels for entailment and contradiction"):

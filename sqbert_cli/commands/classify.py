@@ -41,7 +41,7 @@ def classify(
         typer.Option(
             rich_help_panel=LABELS,
             help="nli: does the text entail the filled template (a pass for each label)? embedding: are they near one "
-            "another (a pass for each text)? Default: nli where the model has a head for entailment.",
+            "another (a pass for each text)? Default: nli where that is the first of the heads.",
         ),
     ] = None,
     model: options.Model = None,
@@ -76,8 +76,8 @@ def classify(
 
     cat reviews.jsonl | sqbert classify > labelled.jsonl
 
-    With --labels no training is needed: each label is asked for as a statement about the text, if the model has a head
-    for entailment, else compared with the text as vectors; --method chooses.
+    With --labels no training is needed: text and labels are compared as vectors, or each label is asked for as a
+    statement about the text, by the model's head for entailment; --method chooses.
 
     A record keeps all its fields and gains `label` and `score`; a field of the same name is kept as `input_label`.
     Texts longer than the model's window (128 tokens for the shipped model) are read in several windows, whose scores

@@ -68,7 +68,8 @@ def classify_any(
 
 
 def default_method(checkpoint: Checkpoint) -> Method:
-    return "nli" if _nli_heads(checkpoint) else "embedding"
+    """Entailment where it is what the model is first of all for; else vectors, one pass for each text."""
+    return "nli" if checkpoint.heads and checkpoint.heads[0] in _nli_heads(checkpoint) else "embedding"
 
 
 def nli_head(checkpoint: Checkpoint) -> HeadConfig:
