@@ -38,6 +38,7 @@ def show_classification(result: Classification, shown: int | None, width: int) -
         line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)
         line.append("" if is_number else f"{bar(score)}  ", "cyan")
         line.append(text)
+        line.rstrip()
         data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
         text = ""
 
