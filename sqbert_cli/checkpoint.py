@@ -36,6 +36,7 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "token": "ForTokenClassification",
     "span": "ForQuestionAnswering",
     "masked_word": "ForMaskedLM",
+    "vector": "Model",
     "pooler": "Model",
 }
 
@@ -44,6 +45,7 @@ KIND_WORDS: dict[HeadKind, str] = {
     "token": "entities",
     "span": "answers to questions",
     "masked_word": "masked words",
+    "vector": "vectors of texts",
     "pooler": "nothing yet, a pooler",
 }
 

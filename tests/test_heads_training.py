@@ -22,7 +22,7 @@ from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import hide_words
 from sqbert_cli.tasks.span_metrics import score_entities
-from sqbert_cli.training.examples import make_lesson
+from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, LeftOut, finetune, with_heads
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.plan import Plan
@@ -138,7 +138,7 @@ def test_several_tasks_make_several_heads(tiny_model: Path, three_tasks: list[st
     assert "masked accuracy" in ran.err
     about = json.loads(run_sqbert("models", "info", tmp_path / "out").out)
     assert [(h["name"], h["kind"]) for h in about["heads"]] == [
-        ("ner", "token"), ("qa", "span"), ("mood", "sequence"), ("masked", "masked_word"),
+        ("ner", "token"), ("qa", "span"), ("mood", "sequence"), ("masked", "masked_word"), ("vectors", "vector"),
     ]  # fmt: skip
     for arguments in (
         ["classify"],
@@ -185,7 +185,8 @@ def test_several_tasks_resume_to_the_same_bits(tiny_model: Path, three_tasks: li
     def train(folder: Path, stop: int | None, resume: bool) -> dict[str, torch.Tensor]:
         folder.mkdir(exist_ok=True)
         run = Run(folder, CPU, torch.float32, resume)
-        student = with_heads(read_checkpoint(tiny_model), [dataset.head for dataset in datasets], settings)
+        heads = [*(dataset.head for dataset in datasets), VECTOR_HEAD]
+        student = with_heads(read_checkpoint(tiny_model), heads, settings)
         for event in finetune(
             student, datasets, settings, run, vectors=(datasets[3].train, read_checkpoint(tiny_model))
         ):

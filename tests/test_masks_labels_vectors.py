@@ -16,7 +16,9 @@ from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.any_labels import default_method, nli_head
+from sqbert_cli.predict.vectors import text_vectors
 from sqbert_cli.records import BadRecord, Classification, Embedded, Filled, Record
+from sqbert_cli.training.heads import network_with_heads
 from tests.conftest import run_sqbert
 from tests.test_ner import checkpoint_of
 
@@ -226,3 +228,32 @@ def test_models_info_names_the_heads(many_heads: Path) -> None:
     none = run_sqbert("models", "info", "nowhere")
     assert none.status == 1
     assert "no model `nowhere`" in none.err
+
+
+def test_a_new_head_for_vectors_leaves_them_as_they_are(make_model: Callable[..., Path]) -> None:
+    base = read_checkpoint(make_model())
+    with_head = network_with_heads(
+        base, [HeadConfig(name="vectors", kind="vector", max_length=16)], dropout=0.0, seed=1
+    )
+    with_head.network.eval()
+    texts = [Record(text) for text in ("the film was good", "it is bad")]
+    torch.testing.assert_close(text_vectors(base, texts), text_vectors(with_head, texts))
+
+
+def test_vectors_are_learnt_by_their_own_head_beside_a_task(
+    make_model: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    lines = ["the film was good and great fun", "it is bad , very bad", "i loved it", "hated , awful , boring film"]
+    (tmp_path / "text.txt").write_text("\n".join(f"{line} and it was a film not like one or two" for line in lines * 8))
+    (tmp_path / "moods.csv").write_text("text,label\n" + "the film was good,good\nit is bad,bad\n" * 8)
+    other = make_model(num_hidden_layers=1)
+    arguments = ["finetune", "--model", tiny_model, "--multi", f"mood={tmp_path / 'moods.csv'}", "--vectors",
+                 tmp_path / "text.txt", "--vectors-of", other, "--freeze-encoder", "--epochs", "150", "--learning-rate",
+                 "1e-2", "--threads", "1", "--eval-steps", "100000", "--output", tmp_path / "out"]  # fmt: skip
+    ran = run_sqbert(*arguments)
+    assert ran.status == 0, ran.err
+    taught, wanted = read_checkpoint(tmp_path / "out"), text_vectors(read_checkpoint(other), [Record(t) for t in lines])
+    before = (text_vectors(read_checkpoint(tiny_model), [Record(text) for text in lines]) * wanted).sum(-1)
+    after = (text_vectors(taught, [Record(text) for text in lines]) * wanted).sum(-1)
+    assert after.mean() > before.mean() + 0.1
+    assert "vectors of texts" in run_sqbert("models", "info", tmp_path / "out").out

@@ -56,8 +56,7 @@ def finetune(
             rich_help_panel=options.INPUT,
             exists=True,
             dir_okay=False,
-            help="Running text on which the model keeps its sentence vectors (for `embed`), or learns those of "
-            "--vectors-of.",
+            help="Running text on which a head for sentence vectors (for `embed`) learns those of --vectors-of.",
         ),
     ] = None,
     vectors_of: Annotated[
@@ -132,7 +131,6 @@ def finetune(
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (state_weight and not teacher, "--state-weight goes with --teacher"),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
-        (vectors and freeze_encoder, "--vectors teaches the encoder, which --freeze-encoder leaves as it is"),
     ):
         if wrong:
             raise typer.BadParameter(message)
@@ -147,6 +145,7 @@ def finetune(
     from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
+    from sqbert_cli.training.examples import VECTOR_HEAD
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
     from sqbert_cli.training.foreign import load_teacher
@@ -197,7 +196,8 @@ def finetune(
         patience=patience,
     )
     run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
-    student = with_heads(base, [dataset.head for dataset in datasets], chosen)
+    heads = [dataset.head for dataset in datasets]
+    student = with_heads(base, [*heads, VECTOR_HEAD] if vectors else heads, chosen)
     guidance = None
     if teacher:
         guidance = Guidance(

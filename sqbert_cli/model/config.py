@@ -11,7 +11,7 @@ from sqbert_cli.errors import SqbertError
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
-HeadKind = Literal["sequence", "token", "span", "masked_word", "pooler"]
+HeadKind = Literal["sequence", "token", "span", "masked_word", "vector", "pooler"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 MIN_LENGTH = 8
 """Tokens that a window holds at least: a few of each text of a pair beside the special ones."""

@@ -84,6 +84,19 @@ class MaskedWordHead(nn.Module):
         return nn.functional.linear(self.transform(hidden), self._tied[0].weight, self.bias)
 
 
+class VectorHead(nn.Linear):
+    """From the mean of a text's vectors to the vector of the text; it leaves the encoder's own to the other heads."""
+
+    def __init__(self, config: SqueezeBertConfig) -> None:
+        super().__init__(config.hidden_size, config.hidden_size)
+
+    def start(self) -> None:
+        """The mean itself."""
+        with torch.no_grad():
+            nn.init.eye_(self.weight)
+            nn.init.zeros_(self.bias)
+
+
 def make_head(head: HeadConfig, config: SqueezeBertConfig, word_embeddings: nn.Embedding) -> nn.Module:
     match head.kind:
         case "sequence":
@@ -94,5 +107,7 @@ def make_head(head: HeadConfig, config: SqueezeBertConfig, word_embeddings: nn.E
             return SpanHead(config)
         case "masked_word":
             return MaskedWordHead(config, word_embeddings)
+        case "vector":
+            return VectorHead(config)
         case "pooler":
             return Pooler(config)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.encoder import Encoder
-from sqbert_cli.model.heads import make_head
+from sqbert_cli.model.heads import VectorHead, make_head
 
 
 class Network(nn.Module):
@@ -38,7 +38,10 @@ class Network(nn.Module):
 
 
 def initialise(module: nn.Module, initializer_range: float, generator: torch.Generator) -> None:
-    """Draw every matrix from N(0, `initializer_range`), as the reference does; biases 0, norms 1, padding 0."""
+    """Draw every matrix from N(0, `initializer_range`), as the reference does; biases 0, norms 1, padding 0.
+
+    A head for vectors leaves them as they are.
+    """
     for part in module.modules():
         for name, parameter in part.named_parameters(recurse=False):
             with torch.no_grad():
@@ -48,6 +51,8 @@ def initialise(module: nn.Module, initializer_range: float, generator: torch.Gen
                     parameter.zero_()
                 else:
                     parameter.normal_(0, initializer_range, generator=generator)
+        if isinstance(part, VectorHead):
+            part.start()
         if isinstance(part, nn.Embedding) and part.padding_idx is not None:
             with torch.no_grad():
                 part.weight[part.padding_idx].zero_()

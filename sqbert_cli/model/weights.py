@@ -37,6 +37,7 @@ HEAD_NAMES: dict[HeadKind, tuple[tuple[str, str], ...]] = {
     "token": (("classifier.", "classifier."),),
     "span": (("qa_outputs.", "qa_outputs."),),
     "masked_word": (("transform.", "cls.predictions.transform."), ("bias", "cls.predictions.bias")),
+    "vector": (("", "vectors."),),
     "pooler": (("dense.", "transformer.pooler.dense."),),
 }
 # Left over by transformers: a buffer of old versions, copies of tied tensors, the head of next-sentence prediction.

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.rows import rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.predict.texts import encode
@@ -31,11 +32,26 @@ def embed(checkpoint: Checkpoint, records: Records, *, live: bool = False) -> It
 
 def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
     """Mean over tokens, of a long text over its windows by their tokens. *Shapes:* N records -> (N, C)."""
-    windows = encode(checkpoint, records, min(MAX_LENGTH, checkpoint.config.max_position_embeddings))
+    head = vector_head(checkpoint)
+    length = checkpoint.config.max_position_embeddings if head is None else checkpoint.max_length(head)
+    windows = encode(checkpoint, records, min(MAX_LENGTH, length))
     flat = [window for some in windows for window in some]
-    sums = rows(checkpoint, flat, lambda batch: mean_pooled(checkpoint.network.transformer(*batch.inputs()), batch))
+    sums = rows(checkpoint, flat, lambda batch: batch_vectors(checkpoint, batch))
     weighted = torch.stack(sums) * torch.tensor([[float(len(window.input_ids))] for window in flat])
     return functional.normalize(torch.stack([part.sum(0) for part in weighted.split([len(s) for s in windows])]))
+
+
+def vector_head(checkpoint: Checkpoint) -> HeadConfig | None:
+    """The head for vectors, if there is one; else they are the encoder's own."""
+    return next((head for head in checkpoint.heads if head.kind == "vector"), None)
+
+
+def batch_vectors(checkpoint: Checkpoint, batch: Batch) -> Tensor:
+    """What a model has for the texts of a batch; not of length 1. *Shape:* (B, C)."""
+    head = vector_head(checkpoint)
+    hidden = checkpoint.network.transformer(*batch.inputs())
+    mean = mean_pooled(hidden, batch)
+    return mean if head is None else checkpoint.network.heads[head.name](mean.to(hidden.dtype))
 
 
 def mean_pooled(hidden: Tensor, batch: Batch) -> Tensor:

@@ -24,6 +24,7 @@ from sqbert_cli.training.lessons import Lesson, MaskedWordLesson, SpanLesson, Te
 from sqbert_cli.training.run import Run
 
 VECTOR_LENGTH = 128
+VECTOR_HEAD = HeadConfig(name="vectors", kind="vector")
 
 
 def make_lesson(
@@ -118,8 +119,8 @@ def vector_lesson(student: Checkpoint, records: Sequence[Record], wanted: Checkp
             f"the model's {student.config.hidden_size}"
         )
     check_vocabulary(wanted, student)
-    encoder = wanted.network.transformer.to(run.device).eval().requires_grad_(False)
-    return VectorLesson(head="", windows=text_windows(student, records, VECTOR_LENGTH), wanted=encoder)
+    wanted.network.to(run.device).eval().requires_grad_(False)
+    return VectorLesson(head=VECTOR_HEAD.name, windows=text_windows(student, records, VECTOR_LENGTH), wanted=wanted)
 
 
 def check_vocabulary(teacher: Checkpoint, student: Checkpoint) -> None:

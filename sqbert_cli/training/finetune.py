@@ -16,7 +16,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.device import compile_layers
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
-from sqbert_cli.training.examples import make_lesson, vector_lesson
+from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
@@ -158,7 +158,7 @@ def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: Finetune
     """Prefixes of the parameters that stay as they are."""
     if not settings.freeze_encoder:
         return ()
-    taught = {dataset.head.name for dataset in datasets}
+    taught = {VECTOR_HEAD.name, *(dataset.head.name for dataset in datasets)}
     return ("transformer.", *(f"heads.{head.name}." for head in student.heads if head.name not in taught))
 
 

@@ -15,8 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig, ProblemType
-from sqbert_cli.model.encoder import Encoder
-from sqbert_cli.predict.vectors import mean_pooled
+from sqbert_cli.predict.vectors import batch_vectors, mean_pooled
 from sqbert_cli.tasks import classification
 from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
@@ -163,12 +162,12 @@ class MaskedWordLesson(Lesson):
 
 @dataclass(frozen=True, kw_only=True)
 class VectorLesson(Lesson):
-    """The mean of a text's vectors, as another encoder has it."""
+    """The vector of a text, as another model has it."""
 
-    wanted: Encoder = field(repr=False)
+    wanted: Checkpoint = field(repr=False)
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         with torch.no_grad():
-            wanted = mean_pooled(self.wanted(*batch.inputs()), batch)
-        ours = mean_pooled(hidden, batch)
+            wanted = batch_vectors(self.wanted, batch).float()
+        ours = student.network.heads[self.head](mean_pooled(hidden, batch)).float()
         return VECTOR_WEIGHT * (1 - functional.cosine_similarity(ours, wanted)).mean().cpu()
