@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import torch
@@ -18,7 +18,7 @@ from sqbert_cli.predict.masks import word_chances
 from sqbert_cli.predict.rows import grouped, state_rows
 from sqbert_cli.predict.texts import classify, encode
 from sqbert_cli.predict.vectors import text_vectors
-from sqbert_cli.records import Answers, Classification, Entities, Record
+from sqbert_cli.records import Answers, BadRecord, Classification, Entities, Record
 from sqbert_cli.tasks.classification import decode
 from sqbert_cli.tasks.dataset import Split
 from sqbert_cli.tasks.masked_words import hide_words, special_ids, told
@@ -53,18 +53,14 @@ def judge(
             return _score_masked(checkpoint, split, head)
         case _:
             _check_fit(checkpoint, head, wanted)
-            results = classify(checkpoint, split.records, head=head.name)
-            texts = [result for result in results if isinstance(result, Classification)]
-            return score(texts, wanted.labels, wanted.problem_type, metrics)
+            return _score_texts(classify(checkpoint, split.records, head=head.name), wanted, metrics)
 
 
 def judge_labels(
     checkpoint: Checkpoint, split: Split, metrics: Sequence[Metric], wanted: HeadConfig, method: Method | None
 ) -> Scores:
     """Measure how a model gives labels that it was not taught."""
-    results = classify_any(checkpoint, split.records, wanted.labels, method=method)
-    texts = [result for result in results if isinstance(result, Classification)]
-    return score(texts, wanted.labels, wanted.problem_type, metrics)
+    return _score_texts(classify_any(checkpoint, split.records, wanted.labels, method=method), wanted, metrics)
 
 
 def judge_likeness(checkpoint: Checkpoint, split: Split, metrics: Sequence[Metric], wanted: HeadConfig) -> Scores:
@@ -74,8 +70,15 @@ def judge_likeness(checkpoint: Checkpoint, split: Split, metrics: Sequence[Metri
     ours = text_vectors(checkpoint, [Record(record.text) for record in split.records])
     theirs = text_vectors(checkpoint, [Record(record.pair or "") for record in split.records])
     cosines = (ours * theirs).sum(-1, keepdim=True).tolist()
-    results = [decode(record, row, wanted, 0.5, 1) for record, row in zip(split.records, cosines, strict=True)]
-    return score(results, wanted.labels, wanted.problem_type, metrics)
+    results = (decode(record, row, wanted, 0.5, 1) for record, row in zip(split.records, cosines, strict=True))
+    return _score_texts(results, wanted, metrics)
+
+
+def _score_texts(
+    results: Iterable[Classification | BadRecord], wanted: HeadConfig, metrics: Sequence[Metric]
+) -> Scores:
+    texts = [result for result in results if isinstance(result, Classification)]
+    return score(texts, wanted.labels, wanted.problem_type, metrics)
 
 
 def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Answers]:

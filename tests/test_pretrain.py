@@ -356,7 +356,7 @@ def test_heads_and_neurons_in_another_order_compute_the_same(make_model: Callabl
     arrangement = choose_arrangement(state, dense.config, grouped)
     assert arrangement.channels.tolist() == list(range(32))
     assert any(order.tolist() != sorted(order.tolist()) for order in (*arrangement.heads, *arrangement.neurons))
-    again = from_disk(dense.config, dense.heads, arranged(state, arrangement))
+    again = from_disk(dense.config, dense.heads, state | arranged(state, arrangement))
     batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, CPU)
     for before, after in zip(
         dense.network.transformer.hidden_states(*batch.inputs()),

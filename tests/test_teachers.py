@@ -160,7 +160,7 @@ def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[...
         (taught,), guide = returned(guided(guidance, student, [lesson], some))
         assert len(taught.windows) == 4
         assert isinstance(guide, AskedGuide)
-        assert len(guide.scores[lesson.head]) == 4
+        assert len(guide.scores[lesson.head.name]) == 4
         if lesson is moods:
             told = [result.label for result in classify(teacher.checkpoint, records)]  # type: ignore[union-attr]
             assert [mood.labels[index] for index in taught.targets[1:]] == told

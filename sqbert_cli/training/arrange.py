@@ -46,31 +46,34 @@ def choose_arrangement(dense: State, teacher: SqueezeBertConfig, student: Squeez
 
 
 def arranged(dense: State, arrangement: Arrangement) -> State:
-    """Return the tensors of the kept parts, in their new order."""
-    return {name: _arranged(name, tensor, arrangement) for name, tensor in dense.items()}
+    """Return the kept parts of the encoder and its pooler, in their new order; other heads are left out."""
+    return {
+        name: _arranged(name, tensor, arrangement) for name, tensor in dense.items() if name.startswith("transformer.")
+    }
 
 
 def _arranged(name: str, tensor: Tensor, order: Arrangement) -> Tensor:
-    channels = order.channels
     if ".embeddings." in name:
-        return tensor[..., channels]
-    if ".layers." not in name:
-        rows = channels if "pooler" in name else torch.arange(len(tensor))
-        return tensor[rows] if tensor.ndim == 1 else tensor[rows][:, channels]
-    layer = int(name.split(".layers.")[1].split(".")[0])
-    heads, neurons = order.heads[layer], order.neurons[layer]
-    rows, columns = next(
-        pair
-        for part, pair in {
-            ".attention.": (heads, channels),
-            ".post_attention.conv1d": (channels, heads),
-            ".intermediate.": (neurons, channels),
-            ".output.conv1d": (channels, neurons),
-            "layernorm": (channels, channels),
-        }.items()
-        if part in name
-    )
+        return tensor[..., order.channels]
+    rows, columns = _orders(name, order)
     return tensor[rows] if tensor.ndim == 1 else tensor[rows][:, columns]
+
+
+def _orders(name: str, order: Arrangement) -> tuple[Tensor, Tensor]:
+    """What the rows of a layer's weight, and its bias, stand for; and what its columns do."""
+    channels = order.channels
+    if ".layers." in name:
+        layer = int(name.split(".layers.")[1].split(".")[0])
+        heads, neurons = order.heads[layer], order.neurons[layer]
+        for part, orders in (
+            (".attention.", (heads, channels)),
+            (".post_attention.conv1d", (channels, heads)),
+            (".intermediate.", (neurons, channels)),
+            (".output.conv1d", (channels, neurons)),
+        ):
+            if part in name:
+                return orders
+    return channels, channels
 
 
 @dataclass(frozen=True)

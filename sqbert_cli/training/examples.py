@@ -56,8 +56,7 @@ def text_lesson(
     ]
     targets = classification.targets([gold for _, gold in pairs], head)
     return TextLesson(
-        head=head.name,
-        config=head,
+        head=head,
         windows=tuple(window for window, _ in pairs),
         targets=targets,
         smoothing=smoothing,
@@ -75,7 +74,7 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
             row[stretch.first :][owned] = torch.tensor(learnt, dtype=torch.long)[owned]
             windows.append(stretch.window)
             targets.append(row)
-    return TokenLesson(head=head.name, config=head, windows=tuple(windows), targets=tuple(targets), smoothing=smoothing)
+    return TokenLesson(head=head, windows=tuple(windows), targets=tuple(targets), smoothing=smoothing)
 
 
 def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> SpanLesson:
@@ -94,8 +93,7 @@ def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]
         windows += [part.window for part in parts]
         targets += of_parts
     return SpanLesson(
-        head=head.name,
-        config=head,
+        head=head,
         windows=tuple(windows),
         targets=torch.tensor(targets).reshape(-1, 2),
         left_out=tuple(left_out),
@@ -104,7 +102,7 @@ def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]
 
 def masked_word_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> MaskedWordLesson:
     return MaskedWordLesson(
-        head=head.name,
+        head=head,
         windows=text_windows(student, records, student.max_length(head)),
         mask_id=student.tokenizer.mask_id,
         special_ids=tuple(special_ids(student.tokenizer)),
@@ -120,7 +118,7 @@ def vector_lesson(student: Checkpoint, records: Sequence[Record], wanted: Checkp
         )
     check_vocabulary(wanted, student)
     wanted.network.to(run.device).eval().requires_grad_(False)
-    return VectorLesson(head=VECTOR_HEAD.name, windows=text_windows(student, records, VECTOR_LENGTH), wanted=wanted)
+    return VectorLesson(head=VECTOR_HEAD, windows=text_windows(student, records, VECTOR_LENGTH), wanted=wanted)
 
 
 def check_vocabulary(teacher: Checkpoint, student: Checkpoint) -> None:

@@ -112,8 +112,8 @@ def finetune(
         make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
         for dataset in datasets
     ]
-    yield from (LeftOut(lesson.head, lesson.left_out) for lesson in lessons if lesson.left_out)
-    if empty := [lesson.head for lesson in lessons if not lesson.windows]:
+    yield from (LeftOut(lesson.head.name, lesson.left_out) for lesson in lessons if lesson.left_out)
+    if empty := [lesson.head.name for lesson in lessons if not lesson.windows]:
         raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
     guide = None
     if guidance is not None:

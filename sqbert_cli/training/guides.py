@@ -18,13 +18,13 @@ from sqbert_cli.training.distil import states_loss
 from sqbert_cli.training.lessons import Hint, Lesson
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import (
+    TOLD,
     OwnTeacher,
     Teacher,
     TeacherScores,
     ask,
     check_teacher,
     columns,
-    head_config,
 )
 from sqbert_cli.training.unlabelled import joined, unlabelled_lesson
 
@@ -75,9 +75,9 @@ class AskedGuide(Guide):
     def judge(
         self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
     ) -> tuple[Hint | None, Tensor | float]:
-        if lesson.head not in self.scores:
+        if lesson.head.name not in self.scores:
             return None, 0.0
-        some = [self.scores[lesson.head][row] for row in rows]
+        some = [self.scores[lesson.head.name][row] for row in rows]
         return Hint(pad_sequence(some, batch_first=True), self.weight, self.temperature), 0.0
 
 
@@ -93,12 +93,12 @@ class StateGuide(Guide):
     def judge(
         self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
     ) -> tuple[Hint | None, Tensor | float]:
-        network, config, hint = self.teacher.network, head_config(lesson), None
+        network, wanted, hint = self.teacher.network, lesson.head, None
         with torch.no_grad():
             theirs = network.transformer.hidden_states(*shown.inputs())
-            if config is not None:
-                head = self.teacher.head_for(config)
-                scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, config)]
+            if wanted.kind in TOLD:
+                head = self.teacher.head_for(wanted)
+                scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, wanted)]
                 hint = Hint(scores, self.weight, self.temperature)
         return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
 
@@ -127,9 +127,9 @@ def guided(
     for lesson in (*lessons, *more):
         check_teacher(teacher, student, lesson)
     for lesson in (*(() if guidance.state_weight else lessons), *more):
-        if (config := head_config(lesson)) is not None:
-            rows = yield from ask(teacher, config, lesson.windows, run)
-            scores.setdefault(lesson.head, []).extend(rows)
+        if lesson.head.kind in TOLD:
+            rows = yield from ask(teacher, lesson.head, lesson.windows, run)
+            scores.setdefault(lesson.head.name, []).extend(rows)
             if more and lesson is more[0]:
                 taught[0] = joined(lessons[0], lesson, rows)
     if not scores and not guidance.state_weight:

@@ -48,7 +48,7 @@ class Hint:
 class Lesson(ABC):
     """Windows, and what a head should have said of each."""
 
-    head: str
+    head: HeadConfig
     windows: tuple[Window, ...]
     left_out: tuple[str, ...] = ()
     """Where examples came from that fit into no window."""
@@ -75,7 +75,6 @@ class Lesson(ABC):
 class TextLesson(Lesson):
     """A label, several labels or a number."""
 
-    config: HeadConfig
     targets: Tensor
     smoothing: float = 0.0
     label_weights: Tensor | None = None
@@ -85,7 +84,7 @@ class TextLesson(Lesson):
         return self.targets.tolist()
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
-        logits, problem = student.network.heads[self.head](hidden).cpu(), self.config.problem_type
+        logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
         hard = classification.loss(logits, self.targets[list(rows)], problem, self.smoothing, self.label_weights)
         return hard if hint is None else hint.mixed(hard, logits, hint.logits, problem)
 
@@ -94,7 +93,6 @@ class TextLesson(Lesson):
 class TokenLesson(Lesson):
     """A tag for the first piece of each word."""
 
-    config: HeadConfig
     targets: tuple[Tensor, ...]
     """*Shape of each:* (T,), `NOT_LEARNT` where nothing is learnt."""
     smoothing: float = 0.0
@@ -105,18 +103,17 @@ class TokenLesson(Lesson):
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         wanted = pad_sequence([self.targets[row] for row in rows], batch_first=True, padding_value=NOT_LEARNT)
-        logits, learnt = student.network.heads[self.head](hidden).cpu(), wanted != NOT_LEARNT
+        logits, learnt = student.network.heads[self.head.name](hidden).cpu(), wanted != NOT_LEARNT
         hard = token_loss(logits, wanted, self.smoothing)
         if hint is None or not learnt.any():
             return hard
-        return hint.mixed(hard, logits[learnt], hint.logits[learnt], self.config.problem_type)
+        return hint.mixed(hard, logits[learnt], hint.logits[learnt], self.head.problem_type)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpanLesson(Lesson):
     """Start and end of the answer, or the first token where the window has none."""
 
-    config: HeadConfig
     targets: Tensor
     """*Shape:* (N, 2)."""
 
@@ -126,14 +123,14 @@ class SpanLesson(Lesson):
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         padding = batch.attention_mask.cpu()[..., None] == 0
-        logits = student.network.heads[self.head](hidden).float().cpu().masked_fill(padding, LOWEST)
+        logits = student.network.heads[self.head.name](hidden).float().cpu().masked_fill(padding, LOWEST)
         hard = span_loss(logits, self.targets[list(rows)])
         if hint is None:
             return hard
         ours, theirs = (
             some.transpose(1, 2).flatten(0, 1) for some in (logits, hint.logits.masked_fill(padding, LOWEST))
         )
-        return hint.mixed(hard, ours, theirs, self.config.problem_type)
+        return hint.mixed(hard, ours, theirs, self.head.problem_type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +147,7 @@ class MaskedWordLesson(Lesson):
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         _, chosen = self._hidden_words(student, batch, rows)
         places = chosen.to(hidden.device)
-        return masked_loss(student.network.heads[self.head](hidden[places]), batch.input_ids[places]).cpu()
+        return masked_loss(student.network.heads[self.head.name](hidden[places]), batch.input_ids[places]).cpu()
 
     def _hidden_words(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The same for the same step and rows. *Shapes:* as `hide_words`."""
@@ -169,5 +166,5 @@ class VectorLesson(Lesson):
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         with torch.no_grad():
             wanted = batch_vectors(self.wanted, batch).float()
-        ours = student.network.heads[self.head](mean_pooled(hidden, batch)).float()
+        ours = student.network.heads[self.head.name](mean_pooled(hidden, batch)).float()
         return VECTOR_WEIGHT * (1 - functional.cosine_similarity(ours, wanted)).mean().cpu()

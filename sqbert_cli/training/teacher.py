@@ -15,14 +15,16 @@ from torch import Tensor
 from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
-from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.models import cache_folder
 from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_vocabulary
-from sqbert_cli.training.lessons import Lesson, SpanLesson, TextLesson, TokenLesson
+from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.run import Run, windows_hash
 
+TOLD: tuple[HeadKind, ...] = ("sequence", "token", "span")
+"""Heads whose scores a teacher can give."""
 TEACHER_WINDOWS = 2_048
 """Asked at once."""
 
@@ -85,11 +87,6 @@ class OwnTeacher:
         return head_rows(self.checkpoint, head.name, windows)
 
 
-def head_config(lesson: Lesson) -> HeadConfig | None:
-    """The head whose scores a teacher can give."""
-    return lesson.config if isinstance(lesson, (TextLesson, TokenLesson, SpanLesson)) else None
-
-
 def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
     """Where a teacher's head has the student's labels; a span has its start and its end."""
     return [head.labels.index(label) for label in wanted.labels] or [0, 1]
@@ -98,7 +95,8 @@ def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
 def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None:
     """Raise `SqbertError` where the teacher cannot be asked about a lesson's windows."""
     teacher.check(student, max(lesson.lengths))
-    if (wanted := head_config(lesson)) is None:
+    wanted = lesson.head
+    if wanted.kind not in TOLD:
         return
     head = teacher.head(wanted)
     if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:

@@ -21,12 +21,12 @@ def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkp
     if any(1 in window.token_type_ids for window in lesson.windows[:1]):
         raise SqbertError("the task is about pairs of texts, `--unlabelled` about single ones")
     match lesson:
-        case TextLesson(config=head):
+        case TextLesson(head=head):
             gold = 0.0 if head.problem_type == "regression" else head.labels[0]
             return text_lesson(
                 student, head, [replace(record, gold=gold) for record in records], lesson.smoothing, False
             )
-        case TokenLesson(config=head):
+        case TokenLesson(head=head):
             return token_lesson(student, head, [replace(record, spans=()) for record in records], lesson.smoothing)
     raise SqbertError("texts without labels teach labels of texts, or entities", hint="leave out `--unlabelled`")
 
@@ -49,7 +49,7 @@ def joined(lesson: Lesson, more: Lesson, rows: Sequence[Tensor]) -> Lesson:
 
 def _choices(lesson: TextLesson, scores: Tensor) -> Tensor:
     """*Shapes:* (N, L) -> as `classification.targets`."""
-    match lesson.config.problem_type:
+    match lesson.head.problem_type:
         case "single_label_classification":
             return scores.argmax(-1)
         case "multi_label_classification":
