@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.engines.packed import pack
 from sqbert_cli.model.config import DeviceName, DtypeName
 from sqbert_cli.model.device import choose_device, choose_dtype
 from sqbert_cli.models import load_checkpoint
@@ -26,10 +27,14 @@ def load(
     threads: int | None = None,
     offline: bool = False,
 ) -> Checkpoint:
-    """Load a model, ready to answer: the shipped one, a folder, or a hub id (`org/name`, `org/name@revision`)."""
+    """Load a model, ready to answer: the shipped one, a folder, or a hub id (`org/name`, `org/name@revision`).
+
+    On a processor its layers are packed for that alone (`engines/packed.py`).
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     place = choose_device(device)
     checkpoint = load_checkpoint(name, offline=offline)
     checkpoint.network.to(place, choose_dtype(dtype, place)).eval()
+    pack(checkpoint.network.transformer)
     return checkpoint

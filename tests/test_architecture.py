@@ -17,6 +17,7 @@ LAYERS = (
     ("sqbert_cli", "errors", "records", "files"),
     ("text",),
     ("model",),
+    ("engines",),
     ("batch",),
     ("checkpoint", "hub"),
     ("models",),
@@ -31,7 +32,7 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
-    "torch": {"model", "batch", "checkpoint", "models", "tasks", "predict", "evaluation", "api", "training"},
+    "torch": {"model", "engines", "batch", "checkpoint", "models", "tasks", "predict", "evaluation", "api", "training"},
     "typer": {"commands", "cli"},
     "rich": {"console", "views", "commands"},
     "tokenizers": {"text", "training"},

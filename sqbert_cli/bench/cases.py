@@ -1,0 +1,99 @@
+"""What is timed: a model in an engine, on rows of some length; and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+DtypeName = Literal["float32", "bfloat16", "int8"]
+EngineName = Literal[
+    "sqbert", "sqbert-plain", "sqbert-openvino", "transformers", "transformers-compile", "onnxruntime", "openvino"
+]
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """Of the ids, and how many threads share the work."""
+
+    batch_size: int
+    length: int
+    """Tokens of each row."""
+    threads: int
+
+
+@dataclass(frozen=True)
+class Case:
+    model: str
+    engine: EngineName
+    dtype: DtypeName
+    shape: Shape
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}, {self.engine}, {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    case: Case
+    times_ms: tuple[float, ...]
+    """Of each timed run, in the order of the rounds."""
+    difference: float
+    """Size of the error against our own network in float32, as a share of the output's size."""
+    gflop: float
+    """Of one run, two for each multiplication with addition."""
+    weights: str
+    """`random`, or where they come from."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    case: Case
+    reason: str
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the machine can do at best, timed between the engines' runs."""
+
+    shape: Shape
+    dtype: DtypeName
+    tflops: float
+    """Of one large product."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How fast a large tensor is copied."""
+
+    threads: int
+    gigabytes_per_second: float
+    """Read and written."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is going on."""
+
+    doing: str
+    done: int
+    total: int
+
+
+Event = Measurement | Skipped | Floor | Memory | Progress
+
+
+def all_cases(
+    models: Sequence[str],
+    engines: Sequence[tuple[EngineName, Sequence[DtypeName]]],
+    dtypes: Sequence[DtypeName],
+    shapes: Sequence[Shape],
+) -> Iterator[Case]:
+    """Every combination that an engine offers."""
+    for shape in shapes:
+        for model in models:
+            for engine, offered in engines:
+                for dtype in offered:
+                    if dtype in dtypes:
+                        yield Case(model, engine, dtype, shape)

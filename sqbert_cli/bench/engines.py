@@ -1,0 +1,60 @@
+"""The ways to run an encoder that are compared. Each takes the finished network and gives a function of a batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.bench import peers
+from sqbert_cli.bench.cases import DtypeName, EngineName
+from sqbert_cli.bench.peers import TORCH_DTYPES, Forward
+from sqbert_cli.engines.packed import computes_bfloat16, pack
+from sqbert_cli.model.network import Network
+
+
+def _plain(network: Network, dtype: DtypeName, example: Batch, threads: int) -> Forward:
+    encoder = copy.deepcopy(network.transformer).to(TORCH_DTYPES[dtype])
+    return lambda batch: encoder(*batch.inputs())
+
+
+def _packed(network: Network, dtype: DtypeName, example: Batch, threads: int) -> Forward:
+    encoder = copy.deepcopy(network.transformer).to(TORCH_DTYPES[dtype])
+    pack(encoder)
+    return lambda batch: encoder(*batch.inputs())
+
+
+@dataclass(frozen=True)
+class Engine:
+    name: EngineName
+    dtypes: tuple[DtypeName, ...]
+    prepare: Callable[[Network, DtypeName, Batch, int], Forward]
+    """Network in float32, precision, a batch of the shape to come, threads."""
+    needs: tuple[str, ...] = ()
+    """Packages beside ours."""
+
+    def missing(self, dtype: DtypeName) -> str | None:
+        """Why it cannot run here."""
+        for package in (*self.needs, *(("onnx",) if dtype == "int8" else ())):
+            if find_spec(package) is None:
+                return f"needs `{package}`: pip install 'sqbert[bench]'"
+        if dtype == "bfloat16" and not computes_bfloat16():
+            return "this processor does not multiply in bfloat16"
+        return None
+
+
+HALF: tuple[DtypeName, ...] = ("float32", "bfloat16")
+ENGINES = {
+    engine.name: engine
+    for engine in (
+        Engine("sqbert", HALF, _packed),
+        Engine("sqbert-plain", HALF, _plain),
+        Engine("sqbert-openvino", HALF, peers.own_openvino, ("openvino",)),
+        Engine("transformers", HALF, peers.eager, ("transformers",)),
+        Engine("transformers-compile", HALF, peers.compiled, ("transformers",)),
+        Engine("onnxruntime", ("float32", "int8"), peers.onnxruntime, ("transformers", "onnxruntime")),
+        Engine("openvino", HALF, peers.openvino, ("transformers", "openvino")),
+    )
+}
