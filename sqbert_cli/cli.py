@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from sqbert_cli import __version__
+from sqbert_cli.commands.bench import bench
 from sqbert_cli.commands.classify import classify
 from sqbert_cli.commands.embed import embed
 from sqbert_cli.commands.evaluate import evaluate
@@ -65,7 +66,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
 )
-for command in (classify, ner, qa, fill_mask, embed, finetune, evaluate, pretrain):
+for command in (classify, ner, qa, fill_mask, embed, finetune, evaluate, pretrain, bench):
     app.command()(command)
 app.add_typer(models, name="models")
 

@@ -25,6 +25,7 @@ LAYERS = (
     ("predict",),
     ("evaluation", "api"),
     ("training",),
+    ("bench",),
     ("console",),
     ("views",),
     ("commands",),
@@ -32,7 +33,19 @@ LAYERS = (
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
-    "torch": {"model", "engines", "batch", "checkpoint", "models", "tasks", "predict", "evaluation", "api", "training"},
+    "torch": {
+        "model",
+        "engines",
+        "batch",
+        "checkpoint",
+        "models",
+        "tasks",
+        "predict",
+        "evaluation",
+        "api",
+        "training",
+        "bench",
+    },
     "typer": {"commands", "cli"},
     "rich": {"console", "views", "commands"},
     "tokenizers": {"text", "training"},
@@ -40,11 +53,15 @@ HOMES = {
     "huggingface_hub": {"hub"},
     "platformdirs": {"models"},
     "sklearn": {"tasks"},
-    "scipy": {"tasks", "training"},
+    "scipy": {"tasks", "training", "bench"},
     "seqeval": {"tasks"},
-    "numpy": {"tasks", "files", "text", "training"},
+    "numpy": {"tasks", "files", "text", "training", "bench"},
     "datasets": {"tasks"},
-}
+    "matplotlib": {"bench"},
+    "openvino": {"bench"},
+    "onnxruntime": {"bench"},
+    "transformers": {"bench", "training"},
+}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -85,6 +102,7 @@ def test_imports_point_downwards(path: Path) -> None:
         "finetune --output x --train README.md --data .", "evaluate", "evaluate --task sst3", "pretrain",
         "ner --help", "ner --labels ,", "qa --help", "qa --context README.md", "fill-mask --help",
         "embed --output x.txt", "models", "models info --help", "classify --labels a,a x", "classify --template x y",
+        "bench --help", "bench --engines nothing", "bench --lengths 0", "bench --compare nowhere.json",
     ],
 )  # fmt: skip
 def test_help_and_argument_errors_never_import_torch(arguments: str) -> None:

@@ -35,6 +35,11 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
+def default_threads() -> int:
+    """One for each core that is ours."""
+    return torch.get_num_threads()
+
+
 def installed(package: str) -> str | None:
     try:
         return version(package)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
+from sqbert_cli.bench.cases import Shape
+from sqbert_cli.bench.flops import encoder_flops
+from sqbert_cli.checkpoint import read_training
 from sqbert_cli.model.config import GROUP_FIELDS, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
-from sqbert_cli.models import DEFAULT_MODEL, load_checkpoint
+from sqbert_cli.models import DEFAULT_MODEL, find_model, load_checkpoint
 
 SHAPES = {
     "squeezebert-base": SqueezeBertConfig(),
     "bert-base": SqueezeBertConfig(model_type="bert", **dict.fromkeys(GROUP_FIELDS, 1)),  # type: ignore[arg-type]
 }
 SUBJECTS = (DEFAULT_MODEL, *SHAPES)
+SCORED_ON, SCORE_OF = "SST-2", "accuracy on SST-2's dev set, %"
+QUOTED_SCORES = {"bert-base": 92.7}
+"""Of published weights, by transformers' distillation README; what is timed here has random ones."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,30 @@ class Subject:
     name: str
     network: Network
     weights: str
+    score: float | None = None
+    """`SCORE_OF`, where it is known."""
 
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.network.transformer.parameters())
+    def about(self, shape: Shape) -> dict[str, Any]:
+        """What a report says of a model; the arithmetic is that of one run on `shape`."""
+        return {
+            "parameters": sum(parameter.numel() for parameter in self.network.transformer.parameters()),
+            "weights": self.weights,
+            "flops": encoder_flops(self.network.config, shape.batch_size, shape.length),
+            "score": self.score and {"value": self.score, "of": SCORE_OF},
+        }
 
 
 def load_subject(name: str, *, offline: bool = False) -> Subject:
     if config := SHAPES.get(name):
         network = Network(config)
         initialise(network, config.initializer_range, torch.Generator().manual_seed(0))
-        return Subject(name, network.eval(), "random")
+        return Subject(name, network.eval(), "random", QUOTED_SCORES.get(name))
     network = load_checkpoint(name, offline=offline).network
     network.heads = nn.ModuleDict()
-    return Subject(name, network, "its own")
+    return Subject(name, network, "its own", _score(name, offline))
+
+
+def _score(name: str, offline: bool) -> float | None:
+    scores = read_training(find_model(name, offline=offline)).get("scores", {})
+    found = (each["metrics"].get("accuracy") for split, each in scores.items() if SCORED_ON in split)
+    return next((value * 100 for value in found if value is not None), None)

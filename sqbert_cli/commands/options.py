@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -148,6 +148,22 @@ SaveDtype = Annotated[
 def listed(value: str | None, option: str) -> list[str] | None:
     """Split a value at its commas."""
     return None if value is None else distinct(value.split(","), option)
+
+
+def numbers(value: str, option: str, low: int, high: int) -> list[int]:
+    """Split a value at its commas into whole numbers from `low` to `high`."""
+    names = distinct(value.split(","), option)
+    if not all(name.isdecimal() and low <= int(name) <= high for name in names):
+        raise typer.BadParameter(f"{option} wants whole numbers from {low} to {high}, with commas between: {value!r}")
+    return [int(name) for name in names]
+
+
+def choices(value: str | None, option: str, known: Sequence[str]) -> list[str]:
+    """Split a value at its commas into some of `known`; none given: all."""
+    names = list(known) if value is None else distinct(value.split(","), option)
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(f"{option}: no `{unknown[0]}`; there are {', '.join(known)}")
+    return names
 
 
 def distinct(values: Iterable[str], option: str) -> list[str]:

@@ -1,0 +1,119 @@
+"""Whole commands on a real file: ours beside the pipeline of transformers at its best batch size, with equal weights.
+
+`python -m sqbert_cli.bench.throughput TASK FOLDER FILE BATCH` is the pipeline, reading JSONL and writing JSONL.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from sqbert_cli.errors import SqbertError
+
+TaskName = Literal["classify", "ner"]
+PIPELINES = {"classify": "text-classification", "ner": "token-classification"}
+BATCH_SIZES = (1, 8, 32)
+TRIED_LINES = 500
+"""On so many the pipeline's best batch size is found."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """A whole command on a file; seconds of each round."""
+
+    name: str
+    seconds: tuple[float, ...]
+    records: int
+
+    @property
+    def per_second(self) -> float:
+        return self.records / sorted(self.seconds)[len(self.seconds) // 2]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many records got the same answer from both."""
+
+    same: int
+    records: int
+
+
+def throughput(
+    task: TaskName, folder: Path, file: Path, own_options: Sequence[str] = (), rounds: int = 3
+) -> Iterator[Throughput | Agreement]:
+    """Yield ours, the pipeline, and how far they agree. `folder` has one head, so that both can open it."""
+    records = sum(1 for line in file.open("rb") if line.strip())
+    with TemporaryDirectory() as scratch:
+        part = Path(scratch) / "part.jsonl"
+        with file.open("rb") as lines:
+            part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
+        outputs = {name: Path(scratch) / name for name in ("ours", "theirs")}
+        tried = {size: _seconds(_pipeline(task, folder, part, size), outputs["theirs"]) for size in BATCH_SIZES}
+        best = min(tried, key=tried.__getitem__)
+        commands = {
+            "ours": ["-m", "sqbert_cli", task, "--input", str(file), "--model", str(folder), *own_options],
+            "theirs": _pipeline(task, folder, file, best),
+        }
+        times: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(rounds):
+            for name, command in commands.items():
+                times[name].append(_seconds(command, outputs[name]))
+        yield Throughput(f"sqbert {task}", tuple(times["ours"]), records)
+        yield Throughput(f"transformers' pipeline, batches of {best}", tuple(times["theirs"]), records)
+        pairs = zip(*(map(_answer, output.open()) for output in outputs.values()), strict=True)
+        yield Agreement(sum(ours == theirs for ours, theirs in pairs), records)
+
+
+def _pipeline(task: TaskName, folder: Path, file: Path, batch_size: int) -> list[str]:
+    return ["-m", __name__, task, str(folder), str(file), str(batch_size)]
+
+
+def _seconds(command: Sequence[str], output: Path) -> float:
+    with output.open("wb") as out:
+        began = time.perf_counter()
+        ran = subprocess.run([sys.executable, *command], stdout=out, stderr=subprocess.PIPE, text=True)
+    if ran.returncode:
+        raise SqbertError(f"`{' '.join(command[:3])}` ended with {ran.returncode}: {ran.stderr[-500:]}")
+    return time.perf_counter() - began
+
+
+def _answer(line: str) -> object:
+    """What was found in a record, without scores: a label, or entities by place and label."""
+    values = json.loads(line)
+    if "entities" in values:
+        return [(one["start"], one["end"], one["label"]) for one in values["entities"]]
+    return values["label"]
+
+
+def main(task: TaskName, folder: str, file: str, batch_size: str) -> None:
+    """Be the pipeline, as its documentation has it for a stream."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    settings = {"aggregation_strategy": "first"} if task == "ner" else {}
+    pipe = transformers.pipeline(PIPELINES[task], model=folder, dtype=torch.float32, device="cpu", **settings)  # type: ignore[call-overload]
+    with open(file, encoding="utf-8") as lines:
+        texts = (json.loads(line)["text"] for line in lines if line.strip())
+        for found in pipe(texts, batch_size=int(batch_size), **({} if task == "ner" else {"truncation": True})):
+            print(json.dumps(_fields(found)))
+
+
+def _fields(found: object) -> dict[str, object]:
+    if isinstance(found, dict):
+        return {"label": found["label"], "score": found["score"]}
+    assert isinstance(found, list)
+    entities = [{"start": one["start"], "end": one["end"], "label": one["entity_group"]} for one in found]
+    return {"entities": entities}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])  # type: ignore[arg-type]

@@ -1,0 +1,118 @@
+"""`sqbert bench`: how fast, beside whom, and how sure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from sqbert_cli.bench.cases import DtypeName, EngineName
+from sqbert_cli.commands import options
+
+CASES, MEASURING = "Cases", "Measuring"
+PLOTS = (".svg", ".png", ".pdf")
+
+
+def bench(
+    models: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=CASES,
+            metavar="A,B,...",
+            help="Names, folders, or the shapes squeezebert-base and bert-base with random weights; default: "
+            "sqbert-small and both shapes.",
+        ),
+    ] = None,
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=CASES, metavar="A,B,...", help=f"Of {', '.join(get_args(EngineName))}; default: all."
+        ),
+    ] = None,
+    dtypes: Annotated[
+        str | None,
+        typer.Option(rich_help_panel=CASES, metavar="A,B,...", help=f"Of {', '.join(get_args(DtypeName))}."),
+    ] = None,
+    lengths: Annotated[str, typer.Option(rich_help_panel=CASES, help="Tokens of a row.")] = "128",
+    batch_sizes: Annotated[str, typer.Option(rich_help_panel=CASES, help="Rows of a batch.")] = "1",
+    threads: Annotated[
+        str | None, typer.Option(rich_help_panel=CASES, help="Processor threads; default: one for each core.")
+    ] = None,
+    baseline: Annotated[
+        Literal["transformers", "sqbert-plain"] | None,
+        typer.Option(
+            rich_help_panel=MEASURING,
+            help="Engine whose float32 is 1; default: transformers where it is installed, else our plain layers.",
+        ),
+    ] = None,
+    runs: Annotated[int, typer.Option(rich_help_panel=MEASURING, min=2, help="Timed runs of each case ...")] = 50,
+    seconds: Annotated[
+        float, typer.Option(rich_help_panel=MEASURING, min=0, help="... or so many seconds of them, if these are over.")
+    ] = 3.0,
+    cold: Annotated[
+        bool,
+        typer.Option("--cold", rich_help_panel=MEASURING, help="Also what fresh processes pay: start, load, memory."),
+    ] = False,
+    throughput: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=MEASURING,
+            exists=True,
+            dir_okay=False,
+            help="Instead: whole commands on a JSONL file with `text`, beside the pipeline of transformers.",
+        ),
+    ] = None,
+    task: Annotated[
+        Literal["classify", "ner"], typer.Option(rich_help_panel=MEASURING, help="Of --throughput.")
+    ] = "classify",
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.OUTPUT, dir_okay=False, help="Write every raw time and the machine's facts."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=options.OUTPUT, dir_okay=False, help="Write a figure (.svg, .png or .pdf)."),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=options.OUTPUT, exists=True, dir_okay=False, help="An earlier --json: what has changed?"
+        ),
+    ] = None,
+    offline: options.Offline = False,
+) -> None:
+    """Measure latency: our engines beside those of others, on this machine.
+
+    sqbert bench
+
+    sqbert bench --models squeezebert-base,bert-base --lengths 32,128 --batch-sizes 1,8 --json a.json --plot a.svg
+
+    sqbert bench --models my-model --engines sqbert --compare a.json
+
+    sqbert bench --throughput reviews.jsonl --models my-model
+
+    All engines get the same ids and weights and run in turn, round by round; the output of each is compared with our
+    network in float32 first, and one that computes something else ends the run. What is not installed is skipped and
+    named. Ratios are of medians, with the interval that a bootstrap over rounds gives at 95 %.
+    """
+    names = options.choices(engines, "--engines", get_args(EngineName))
+    wanted_dtypes = options.choices(dtypes, "--dtypes", get_args(DtypeName))
+    token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
+    row_counts = options.numbers(batch_sizes, "--batch-sizes", 1, 100_000)
+    if plot is not None and plot.suffix not in PLOTS:
+        raise typer.BadParameter(f"--plot writes {', '.join(PLOTS)}, not `{plot.name}`")
+    if throughput is not None and (cold or json or plot or compare):
+        raise typer.BadParameter("--throughput goes without --cold, --json, --plot and --compare")
+
+    from sqbert_cli.commands.bench_runs import Wish, run_bench, run_throughput
+
+    chosen = options.listed(models, "--models")
+    if throughput is not None:
+        run_throughput(throughput, task, chosen, offline)
+        return
+    thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
+    wish = Wish(chosen, names, wanted_dtypes, token_counts, row_counts, thread_counts, baseline, runs, seconds, cold)
+    run_bench(wish, json, plot, compare, offline)

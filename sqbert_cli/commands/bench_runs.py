@@ -1,0 +1,121 @@
+"""A benchmark from its options to what is shown and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from sqbert_cli.bench.cases import Case, Shape, all_cases
+from sqbert_cli.bench.cases import Progress as Doing
+from sqbert_cli.bench.cold import cold_starts, time_commands
+from sqbert_cli.bench.engines import ENGINES
+from sqbert_cli.bench.machine import default_threads, machine_facts
+from sqbert_cli.bench.measure import measure
+from sqbert_cli.bench.report import Report, compare, read_report, write_report
+from sqbert_cli.bench.subjects import SUBJECTS, load_subject
+from sqbert_cli.bench.throughput import TaskName, throughput
+from sqbert_cli.checkpoint import write_checkpoint
+from sqbert_cli.console import talk
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadKind
+from sqbert_cli.models import load_checkpoint
+from sqbert_cli.views.bench import show_commands, show_comparison, show_report, show_throughput
+
+KINDS: dict[TaskName, HeadKind] = {"classify": "sequence", "ner": "token"}
+EXTRA = "pip install 'sqbert[bench]'"
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be timed; None: what there is."""
+
+    models: Sequence[str] | None
+    engines: Sequence[str]
+    dtypes: Sequence[str]
+    lengths: Sequence[int]
+    batch_sizes: Sequence[int]
+    threads: Sequence[int] | None
+    baseline: str | None
+    runs: int
+    seconds: float
+    cold: bool
+
+    def cases(self) -> list[Case]:
+        """Every combination; raises `SqbertError` where there is none."""
+        engines = [(engine.name, engine.dtypes) for engine in ENGINES.values() if engine.name in self.engines]
+        threads = self.threads or [default_threads()]
+        shapes = [Shape(*of) for of in product(self.batch_sizes, self.lengths, threads)]
+        cases = list(all_cases(self.models or SUBJECTS, engines, self.dtypes, shapes))  # type: ignore[arg-type]
+        if not cases:
+            raise SqbertError("none of these engines computes in these dtypes", hint="leave out `--dtypes`")
+        return cases
+
+
+def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool) -> None:
+    before = read_report(old) if old else None
+    if plot is not None and find_spec("matplotlib") is None:
+        raise SqbertError("`--plot` needs matplotlib", hint=EXTRA)
+    cases = wish.cases()
+    subjects = {name: load_subject(name, offline=offline) for name in dict.fromkeys(case.model for case in cases)}
+    baseline = wish.baseline or ("transformers" if find_spec("transformers") else "sqbert-plain")
+    about = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
+    report = Report(machine_facts(), about, baseline)
+    for event in _shown(measure(cases, subjects, runs=wish.runs, seconds=wish.seconds)):
+        report.add(event)
+    if wish.cold:
+        first = [one.case for one in report.measurements if one.case.shape == cases[0].shape]
+        for start in _shown(cold_starts(first)):
+            report.add(start)
+    if json is not None:
+        write_report(report, json)
+    if plot is not None and report.measurements:
+        from sqbert_cli.bench.plot import plot as write_plot
+
+        write_plot(report, plot)
+    show_report(report)
+    if wish.cold:
+        show_commands(time_commands())
+    if before is not None:
+        show_comparison(compare(before, report))
+
+
+def run_throughput(file: Path, task: TaskName, models: Sequence[str] | None, offline: bool) -> None:
+    if find_spec("transformers") is None:
+        raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
+    if models is not None and len(models) > 1:
+        raise SqbertError("`--throughput` takes one model")
+    checkpoint = load_checkpoint(models[0] if models else None, offline=offline)
+    head = checkpoint.head(KINDS[task])
+    for other in checkpoint.heads:
+        if other != head:
+            del checkpoint.network.heads[other.name]
+    with TemporaryDirectory() as folder:  # with one head both can open it
+        write_checkpoint(replace(checkpoint, heads=(head,)), Path(folder))
+        show_throughput(throughput(task, Path(folder), file))
+
+
+def _shown(events: Iterable[Event]) -> Iterator[Event]:
+    """Show what is going on, and pass on the rest."""
+    with _bar() as bar:
+        for event in events:
+            if isinstance(event, Doing):
+                bar.update(bar.task_ids[0], total=event.total, completed=event.done, note=event.doing)
+            else:
+                yield event
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    columns = (BarColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
+        bar.add_task("", total=None, note="")
+        yield bar

@@ -1,0 +1,288 @@
+"""A benchmark that times the right thing, in turn, says how sure it is, and keeps what it measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+
+from sqbert_cli.batch import Batch
+from sqbert_cli.bench import engines, machine
+from sqbert_cli.bench.cases import Case, Floor, Measurement, Shape, Skipped
+from sqbert_cli.bench.flops import encoder_flops, gflop
+from sqbert_cli.bench.measure import measure, random_batch
+from sqbert_cli.bench.report import Report, compare, read_report, write_report
+from sqbert_cli.bench.statistics import speed_ratio, summarise
+from sqbert_cli.bench.subjects import SHAPES, Subject, load_subject
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.network import Network
+from tests.conftest import run_sqbert
+
+SHAPE = Shape(batch_size=2, length=8, threads=1)
+
+
+def case(engine: str = "sqbert", dtype: str = "float32", model: str = "tiny", shape: Shape = SHAPE) -> Case:
+    return Case(model, engine, dtype, shape)  # type: ignore[arg-type]
+
+
+def measurement(*times: float, **of: str) -> Measurement:
+    return Measurement(case(**of), times, 0.0, 1.0, "random")
+
+
+@pytest.fixture
+def subject(tiny_model: Path) -> Subject:
+    return replace(load_subject(str(tiny_model)), name="tiny")
+
+
+def events(subject: Subject, *cases: Case, runs: int = 3) -> list[object]:
+    return list(measure(cases, {"tiny": subject}, runs=runs, seconds=60))
+
+
+# What is timed
+
+
+@pytest.mark.parametrize("engine", ["sqbert", "sqbert-plain", "transformers"])
+def test_an_engine_is_timed_so_many_times_and_computes_our_output(engine: str, subject: Subject) -> None:
+    (one,) = [event for event in events(subject, case(engine)) if isinstance(event, Measurement)]
+    assert len(one.times_ms) == 3
+    assert all(time > 0 for time in one.times_ms)
+    assert one.difference < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "sqbert-openvino"])
+def test_engines_of_others_compute_our_output(engine: str, subject: Subject) -> None:
+    if missing := engines.ENGINES[engine].missing("float32"):  # type: ignore[index]
+        pytest.skip(missing)
+    (one,) = [event for event in events(subject, case(engine)) if isinstance(event, Measurement)]
+    assert one.difference < 1e-5
+
+
+def test_a_round_runs_every_engine_once(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def prepare(name: str) -> Callable[..., object]:
+        def prepared(network: Network, dtype: str, example: Batch, threads: int) -> Callable[[Batch], torch.Tensor]:
+            def forward(batch: Batch) -> torch.Tensor:
+                calls.append(name)
+                return network.transformer(*batch.inputs())
+
+            return forward
+
+        return prepared
+
+    for name in ("sqbert", "sqbert-plain"):
+        changed = replace(engines.ENGINES[name], prepare=prepare(name))  # type: ignore[index, arg-type]
+        monkeypatch.setitem(engines.ENGINES, name, changed)  # type: ignore[arg-type]
+    events(subject, case("sqbert"), case("sqbert-plain"), runs=4)
+    assert calls[-8:] == ["sqbert", "sqbert-plain"] * 4
+
+
+@pytest.mark.parametrize("wrong", ["ignores the mask", "has other weights", "gives no numbers"])
+def test_an_engine_that_computes_something_else_is_an_error(
+    wrong: str, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(network: Network, *_: object) -> Callable[[Batch], torch.Tensor]:
+        def forward(batch: Batch) -> torch.Tensor:
+            ids, mask, types = batch.inputs()
+            if wrong == "ignores the mask":
+                return network.transformer(ids, torch.ones_like(mask), types)
+            output = network.transformer(ids, mask, types)
+            return output.flip(-1) if wrong == "has other weights" else output * float("nan")
+
+        return forward
+
+    monkeypatch.setitem(engines.ENGINES, "sqbert", replace(engines.ENGINES["sqbert"], prepare=prepare))
+    with pytest.raises(SqbertError, match="tiny, sqbert, float32: its output differs"):
+        events(subject, case())
+
+
+def test_what_is_not_installed_is_skipped_with_the_remedy(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    skipped, *_ = [event for event in events(subject, case("openvino"), case()) if isinstance(event, Skipped)]
+    assert "pip install 'sqbert[bench]'" in skipped.reason
+
+
+def test_more_tokens_than_positions_are_skipped(subject: Subject) -> None:
+    long = case(shape=replace(SHAPE, length=513))
+    assert [event.reason for event in events(subject, long) if isinstance(event, Skipped)] == [
+        "the model has only 512 positions"
+    ]
+
+
+def test_time_is_up_by_the_clock(subject: Subject) -> None:
+    ticks: Iterator[float] = iter(range(1_000_000))
+    found = measure([case()], {"tiny": subject}, runs=50, seconds=4, clock=lambda: float(next(ticks)))
+    (one,) = [event for event in found if isinstance(event, Measurement)]
+    assert one.times_ms == (1_000.0,) * 4  # a second each
+
+
+def test_the_floor_is_measured_in_the_same_run(subject: Subject) -> None:
+    (floor,) = [event for event in events(subject, case()) if isinstance(event, Floor)]
+    assert (floor.shape, floor.dtype) == (SHAPE, "float32")
+    assert floor.tflops > 0
+
+
+def test_all_rows_are_the_same_for_everyone(subject: Subject) -> None:
+    one, other = random_batch(subject, SHAPE), random_batch(subject, SHAPE)
+    assert torch.equal(one.input_ids, other.input_ids)
+    assert int(random_batch(subject, SHAPE, padding=3).attention_mask.sum()) == 13
+
+
+# Arithmetic
+
+
+def test_flops_are_those_that_torch_counts(subject: Subject) -> None:
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        subject.network.transformer(*random_batch(subject, SHAPE).inputs())
+    assert sum(encoder_flops(subject.network.config, 2, 8).values()) == counted.get_total_flops()
+
+
+def test_the_published_shapes_have_the_papers_arithmetic() -> None:
+    assert gflop(SHAPES["bert-base"], 1, 128) == pytest.approx(22.35, abs=0.01)
+    assert gflop(SHAPES["squeezebert-base"], 1, 128) == pytest.approx(7.40, abs=0.01)
+
+
+# Statistics
+
+
+def test_a_summary() -> None:
+    summary = summarise([float(time) for time in range(1, 101)])
+    assert (summary.median, summary.min) == (50.5, 1.0)
+    assert summary.p90 == pytest.approx(90.1)
+    assert summary.p95 == pytest.approx(95.05)
+
+
+def test_a_ratio_whose_interval_holds_one_shows_no_difference() -> None:
+    noisy = [10.0, 30.0, 11.0, 29.0, 12.0, 28.0] * 3
+    assert speed_ratio(noisy, noisy[::-1], same_rounds=False).verdict == "no difference shown"
+    twice = speed_ratio([time * 2 for time in noisy], noisy, same_rounds=True)
+    assert (twice.value, twice.low, twice.high, twice.verdict) == (2.0, 2.0, 2.0, "faster")
+    assert speed_ratio([10.0] * 9, [20.0] * 9, same_rounds=False).verdict == "slower"
+
+
+@given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=6), st.lists(st.floats(0.1, 1e4), min_size=1, max_size=6))
+def test_the_interval_of_a_ratio_is_ordered(theirs: list[float], ours: list[float]) -> None:
+    ratio = speed_ratio(theirs, ours, same_rounds=False)
+    assert 0 < ratio.low <= ratio.high
+
+
+# Reports
+
+
+def report(*measurements: Measurement) -> Report:
+    about = {"parameters": 1, "weights": "random", "flops": {"attention": 1}, "score": None}
+    return Report(machine.machine_facts(), {"tiny": about}, "transformers", list(measurements))
+
+
+def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = report(measurement(1.0, 2.0), measurement(3.0, 4.0, engine="transformers"))
+    write_report(written, tmp_path / "a.json")
+    assert read_report(tmp_path / "a.json") == written
+
+
+def test_ratios_are_to_the_baseline_in_float32() -> None:
+    ours, theirs = measurement(2.0, 2.0, dtype="bfloat16"), measurement(6.0, 6.0, engine="transformers")
+    of = report(ours, theirs).ratio(ours)
+    assert of is not None
+    assert of.value == 3
+    assert report(ours).ratio(ours) is None
+
+
+def test_the_share_of_the_floor() -> None:
+    of = report(measurement(1.0))  # a GFLOP in a millisecond: 1 TFLOP/s
+    of.floors.append(Floor(SHAPE, "float32", 4.0))
+    assert of.floor_share(of.measurements[0]) == 0.25
+
+
+def test_only_cases_of_both_are_compared() -> None:
+    old = report(measurement(4.0, 4.0), measurement(1.0, 1.0, engine="openvino"))
+    ((one, ratio),) = compare(old, report(measurement(2.0, 2.0), measurement(1.0, 1.0, engine="transformers")))
+    assert (one.case.engine, ratio.value, ratio.verdict) == ("sqbert", 2, "faster")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "7", '{"sqbert_bench": 2}', '{"sqbert_bench": 1}', "[" * 100_000, "\x00",
+             '{"sqbert_bench": 1, "machine": {}, "models": {}, "baseline": "x", "measurements": [{"case": 1}]}']
+)  # fmt: skip
+def test_a_file_that_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(SqbertError, match=r"no report|another version"):
+        read_report(tmp_path / "a.json")
+
+
+# The command
+
+
+def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "now.json"
+    words = ("bench", "--models", tiny_model, "--engines", "sqbert,transformers", "--dtypes", "float32",
+             "--lengths", "8,16", "--runs", "3")  # fmt: skip
+    ran = run_sqbert(*words, "--json", file)
+    assert ran.status == 0, ran.err
+    assert len(re.findall(r"^transformers +float32 ", ran.out, re.MULTILINE)) == 2
+    assert "TFLOP/s" in ran.out
+    written = json.loads(file.read_text())
+    assert [len(one["times_ms"]) >= 3 for one in written["measurements"]] == [True] * 4
+    assert written["machine"]["packages"]["torch"] == torch.__version__
+    again = run_sqbert(*words, "--compare", file)
+    assert again.status == 0, again.err
+    assert any(verdict in again.out for verdict in ("faster", "slower", "no difference shown"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--engines mine", "no `mine`"),
+        ("--lengths 0", "whole numbers from 2"),
+        ("--batch-sizes a", "whole numbers from 1"),
+        ("--plot a.gif", ".svg"),
+        ("--models nowhere", "no model `nowhere`"),
+        ("--engines onnxruntime --dtypes bfloat16", "none of these engines"),
+        ("--throughput README.md --cold", "--throughput goes without"),
+    ],
+)
+def test_mistakes_are_told(words: str, said: str) -> None:
+    ran = run_sqbert("bench", *words.split(), cwd=Path(__file__).parent.parent)
+    assert ran.status in (1, 2)
+    assert said in " ".join(ran.err.replace("│", " ").split())
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib (the extra `bench`)")
+def test_a_figure_is_drawn(tiny_model: Path, tmp_path: Path) -> None:
+    figure = tmp_path / "a.svg"
+    ran = run_sqbert(
+        "bench", "--models", tiny_model, "--engines", "sqbert,sqbert-plain", "--dtypes", "float32",
+        "--lengths", "8,16", "--batch-sizes", "1,2", "--runs", "2", "--plot", figure,
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert "<svg" in figure.read_text()
+
+
+@pytest.mark.slow
+def test_what_a_fresh_process_pays(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqbert_cli.bench import cold
+
+    monkeypatch.setattr(cold, "RUNS", 1)
+    (start,) = cold.cold_starts([case(model=str(tiny_model))])
+    assert start.import_s + start.load_s + start.first_s < start.wall_s
+    assert start.peak_bytes > 50e6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classify", "ner"])
+def test_whole_commands_beside_the_pipeline(task: str, many_heads: Path, tmp_path: Path) -> None:
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": f"the film was good {'and fun ' * n}"}) + "\n" for n in range(6)))
+    ran = run_sqbert("bench", "--throughput", file, "--task", task, "--models", many_heads)
+    assert ran.status == 0, ran.err
+    assert f"sqbert {task}" in ran.out
+    assert "the same answer for " in ran.out
