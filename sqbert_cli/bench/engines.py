@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -34,6 +34,10 @@ class Engine:
     """Network in float32, precision, a batch of the shape to come, threads."""
     needs: tuple[str, ...] = ()
     """Packages beside ours."""
+
+    def here(self, dtypes: Sequence[str]) -> list[DtypeName]:
+        """Those of `dtypes` in which it can compute on this machine."""
+        return [dtype for dtype in self.dtypes if dtype in dtypes and self.missing(dtype) is None]
 
     def missing(self, dtype: DtypeName) -> str | None:
         """Why it cannot run here."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from sqbert_cli.bench.cases import DtypeName
 from sqbert_cli.errors import SqbertError
 
 TaskName = Literal["classify", "ner"]
@@ -40,36 +41,41 @@ class Throughput:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many records got the same answer from both."""
+    """How many records got the pipeline's answer from a command of ours."""
 
+    name: str
     same: int
     records: int
 
 
 def throughput(
-    task: TaskName, folder: Path, file: Path, own_options: Sequence[str] = (), rounds: int = 3
+    task: TaskName, folder: Path, file: Path, dtypes: Sequence[DtypeName], rounds: int = 3
 ) -> Iterator[Throughput | Agreement]:
-    """Yield ours, the pipeline, and how far they agree. `folder` has one head, so that both can open it."""
+    """Yield ours in each precision and the pipeline, then how far they agree.
+
+    `folder` has one head, so that both can open it.
+    """
     records = sum(1 for line in file.open("rb") if line.strip())
     with TemporaryDirectory() as scratch:
-        part = Path(scratch) / "part.jsonl"
+        part, theirs = Path(scratch) / "part.jsonl", Path(scratch) / "theirs"
         with file.open("rb") as lines:
             part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
-        outputs = {name: Path(scratch) / name for name in ("ours", "theirs")}
-        tried = {size: _seconds(_pipeline(task, folder, part, size), outputs["theirs"]) for size in BATCH_SIZES}
+        tried = {size: _seconds(_pipeline(task, folder, part, size), theirs) for size in BATCH_SIZES}
         best = min(tried, key=tried.__getitem__)
-        commands = {
-            "ours": ["-m", "sqbert_cli", task, "--input", str(file), "--model", str(folder), *own_options],
-            "theirs": _pipeline(task, folder, file, best),
-        }
+        ours = ["-m", "sqbert_cli", task, "--input", str(file), "--model", str(folder), "--dtype"]
+        commands = {f"sqbert {task}, {dtype}": [*ours, dtype] for dtype in dtypes}
+        commands[f"pipeline, float32, batches of {best}"] = _pipeline(task, folder, file, best)
+        outputs = {name: Path(scratch) / str(number) for number, name in enumerate(commands)}
         times: dict[str, list[float]] = {name: [] for name in commands}
         for _ in range(rounds):
             for name, command in commands.items():
                 times[name].append(_seconds(command, outputs[name]))
-        yield Throughput(f"sqbert {task}", tuple(times["ours"]), records)
-        yield Throughput(f"transformers' pipeline, batches of {best}", tuple(times["theirs"]), records)
-        pairs = zip(*(map(_answer, output.open()) for output in outputs.values()), strict=True)
-        yield Agreement(sum(ours == theirs for ours, theirs in pairs), records)
+        for name, seconds in times.items():
+            yield Throughput(name, tuple(seconds), records)
+        *own, last = outputs
+        for name in own:
+            pairs = zip(_answers(outputs[name]), _answers(outputs[last]), strict=True)
+            yield Agreement(name, sum(one == other for one, other in pairs), records)
 
 
 def _pipeline(task: TaskName, folder: Path, file: Path, batch_size: int) -> list[str]:
@@ -85,12 +91,13 @@ def _seconds(command: Sequence[str], output: Path) -> float:
     return time.perf_counter() - began
 
 
-def _answer(line: str) -> object:
-    """What was found in a record, without scores: a label, or entities by place and label."""
-    values = json.loads(line)
-    if "entities" in values:
-        return [(one["start"], one["end"], one["label"]) for one in values["entities"]]
-    return values["label"]
+def _answers(output: Path) -> Iterator[object]:
+    """What was found in each record, without scores: a label, or entities by place and label."""
+    with output.open(encoding="utf-8") as lines:
+        for values in map(json.loads, lines):
+            entities = values.get("entities")
+            found = entities and [(one["start"], one["end"], one["label"]) for one in entities]
+            yield values["label"] if entities is None else found
 
 
 def main(task: TaskName, folder: str, file: str, batch_size: str) -> None:

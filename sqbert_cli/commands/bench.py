@@ -111,7 +111,7 @@ def bench(
 
     chosen = options.listed(models, "--models")
     if throughput is not None:
-        run_throughput(throughput, task, chosen, offline)
+        run_throughput(throughput, task, chosen, wanted_dtypes, offline)
         return
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
     wish = Wish(chosen, names, wanted_dtypes, token_counts, row_counts, thread_counts, baseline, runs, seconds, cold)

@@ -88,7 +88,9 @@ def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None
         show_comparison(compare(before, report))
 
 
-def run_throughput(file: Path, task: TaskName, models: Sequence[str] | None, offline: bool) -> None:
+def run_throughput(
+    file: Path, task: TaskName, models: Sequence[str] | None, dtypes: Sequence[str], offline: bool
+) -> None:
     if find_spec("transformers") is None:
         raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
     if models is not None and len(models) > 1:
@@ -100,7 +102,7 @@ def run_throughput(file: Path, task: TaskName, models: Sequence[str] | None, off
             del checkpoint.network.heads[other.name]
     with TemporaryDirectory() as folder:  # with one head both can open it
         write_checkpoint(replace(checkpoint, heads=(head,)), Path(folder))
-        show_throughput(throughput(task, Path(folder), file))
+        show_throughput(throughput(task, Path(folder), file, ENGINES["sqbert"].here(dtypes)))
 
 
 def _shown(events: Iterable[Event]) -> Iterator[Event]:

@@ -73,19 +73,15 @@ def show_commands(commands: Iterable[Command]) -> None:
 
 def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
     table = Table("command", box=None, pad_edge=False, header_style="dim")
-    for name in ("seconds", "records a second", "times as fast"):
+    for name in ("seconds", "records a second", "times as fast", "the pipeline's answers"):
         table.add_column(name, justify="right")
-    agreement, rates = "", []
-    for event in events:
-        if isinstance(event, Agreement):
-            agreement = f"the same answer for {event.same:,} of {event.records:,} records"
-        else:
-            rates.append((event, event.per_second))
-    for event, rate in rates:
-        middle = summarise(event.seconds).median
-        table.add_row(event.name, f"{middle:.1f}", f"{rate:,.0f}", f"{rate / rates[-1][1]:.2f}")
+    some = list(events)
+    same = {event.name: f"{event.same / event.records:.1%}" for event in some if isinstance(event, Agreement)}
+    rates = [event for event in some if isinstance(event, Throughput)]
+    for one in rates:
+        middle, faster = summarise(one.seconds).median, one.per_second / rates[-1].per_second
+        table.add_row(one.name, f"{middle:.1f}", f"{one.per_second:,.0f}", f"{faster:.2f}", same.get(one.name, ""))
     _print(table)
-    data.print(Text(agreement, "dim"))
 
 
 def _latencies(report: Report, measurements: list[Measurement]) -> Table:
