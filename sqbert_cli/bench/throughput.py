@@ -49,7 +49,7 @@ class Agreement:
 
 
 def throughput(
-    task: TaskName, folder: Path, file: Path, dtypes: Sequence[DtypeName], rounds: int = 3
+    task: TaskName, folder: Path, file: Path, dtypes: Sequence[DtypeName], rounds: int
 ) -> Iterator[Throughput | Agreement]:
     """Yield ours in each precision and the pipeline, then how far they agree.
 

@@ -46,7 +46,12 @@ def bench(
             help="Engine whose float32 is 1; default: transformers where it is installed, else our plain layers.",
         ),
     ] = None,
-    runs: Annotated[int, typer.Option(rich_help_panel=MEASURING, min=2, help="Timed runs of each case ...")] = 50,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=MEASURING, min=1, help="Timed runs of each case (default: 50; of whole commands: 3) ..."
+        ),
+    ] = None,
     seconds: Annotated[
         float, typer.Option(rich_help_panel=MEASURING, min=0, help="... or so many seconds of them, if these are over.")
     ] = 3.0,
@@ -111,8 +116,10 @@ def bench(
 
     chosen = options.listed(models, "--models")
     if throughput is not None:
-        run_throughput(throughput, task, chosen, wanted_dtypes, offline)
+        run_throughput(throughput, task, chosen, wanted_dtypes, runs or 3, offline)
         return
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
-    wish = Wish(chosen, names, wanted_dtypes, token_counts, row_counts, thread_counts, baseline, runs, seconds, cold)
+    wish = Wish(
+        chosen, names, wanted_dtypes, token_counts, row_counts, thread_counts, baseline, runs or 50, seconds, cold
+    )
     run_bench(wish, json, plot, compare, offline)

@@ -89,7 +89,7 @@ def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None
 
 
 def run_throughput(
-    file: Path, task: TaskName, models: Sequence[str] | None, dtypes: Sequence[str], offline: bool
+    file: Path, task: TaskName, models: Sequence[str] | None, dtypes: Sequence[str], runs: int, offline: bool
 ) -> None:
     if find_spec("transformers") is None:
         raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
@@ -102,7 +102,7 @@ def run_throughput(
             del checkpoint.network.heads[other.name]
     with TemporaryDirectory() as folder:  # with one head both can open it
         write_checkpoint(replace(checkpoint, heads=(head,)), Path(folder))
-        show_throughput(throughput(task, Path(folder), file, ENGINES["sqbert"].here(dtypes)))
+        show_throughput(throughput(task, Path(folder), file, ENGINES["sqbert"].here(dtypes), runs))
 
 
 def _shown(events: Iterable[Event]) -> Iterator[Event]:
