@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.engines.packed import pack
 from sqbert_cli.model.config import DeviceName, DtypeName
-from sqbert_cli.model.device import choose_device, choose_dtype
+from sqbert_cli.model.device import choose_device, choose_dtype, use_threads
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.predict.answers import find_answers
 from sqbert_cli.predict.any_labels import classify_any
@@ -29,10 +27,10 @@ def load(
 ) -> Checkpoint:
     """Load a model, ready to answer: the shipped one, a folder, or a hub id (`org/name`, `org/name@revision`).
 
-    On a processor its layers are packed for that alone (`engines/packed.py`).
+    On a processor its layers are packed for that alone (`engines/packed.py`), and cannot be saved, moved or trained:
+    what does that begins with `models.load_checkpoint`.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     place = choose_device(device)
     checkpoint = load_checkpoint(name, offline=offline)
     checkpoint.network.to(place, choose_dtype(dtype, place)).eval()

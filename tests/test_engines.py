@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from sqbert_cli import api
+from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.engines.packed import PackedBlock, computes_bfloat16, pack
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import SqueezeBertConfig
 from sqbert_cli.model.encoder import Encoder
 from sqbert_cli.model.network import Network, initialise
@@ -74,8 +77,6 @@ def test_half_precision_on_a_processor_is_left_alone() -> None:
 
 
 def test_every_kind_of_answer_is_the_same(many_heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqbert_cli import api
-
     def rows(checkpoint_of: Callable[..., api.Checkpoint]) -> list[list[float]]:
         checkpoint = checkpoint_of(str(many_heads))
         texts = ["a good film", "it was not boring , and i loved every one of the three"]
@@ -83,11 +84,17 @@ def test_every_kind_of_answer_is_the_same(many_heads: Path, monkeypatch: pytest.
             map(list, (result.vector for result in api.embed(checkpoint, texts)))
         )
 
+    assert isinstance(api.load(str(many_heads)).network.transformer.encoder.layers[0], PackedBlock)
     packed = rows(api.load)
     monkeypatch.setattr(api, "pack", lambda encoder: None)
     plain = rows(api.load)
     for ours, theirs in zip(packed, plain, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_packed_layers_are_not_saved_in_part(many_heads: Path, tmp_path: Path) -> None:
+    with pytest.raises(SqbertError, match="packed layers cannot be saved"):
+        write_checkpoint(api.load(str(many_heads)), tmp_path)
 
 
 def test_a_command_answers_in_bfloat16(tiny_model: Path) -> None:

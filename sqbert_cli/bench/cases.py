@@ -12,7 +12,7 @@ EngineName = Literal[
 ]
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Shape:
     """Of the ids, and how many threads share the work."""
 
@@ -20,6 +20,10 @@ class Shape:
     length: int
     """Tokens of each row."""
     threads: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.batch_size} x {self.length} tokens, {self.threads} threads"
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,15 @@ class Progress:
 
 
 Event = Measurement | Skipped | Floor | Memory | Progress
+
+
+def with_control(cases: Sequence[Case], engine: EngineName) -> list[Case]:
+    """Put before the cases of each model and shape that engine in float32, where they have it not."""
+    found: list[Case] = []
+    for case in cases:
+        control = Case(case.model, engine, "float32", case.shape)
+        found += [one for one in (control, case) if one not in found]
+    return found
 
 
 def all_cases(

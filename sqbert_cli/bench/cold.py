@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 
-from sqbert_cli.bench.cases import Case, Shape
+from sqbert_cli.bench.cases import Case, Progress, Shape
 from sqbert_cli.errors import SqbertError
 
 RUNS = 5
@@ -22,18 +23,18 @@ RUNS = 5
 
 @dataclass(frozen=True)
 class Start:
-    """One engine in a process of its own; seconds, medians of `RUNS`."""
+    """One engine in processes of its own; seconds, and bytes, of each."""
 
     case: Case
-    import_s: float
+    import_s: tuple[float, ...]
     """Until torch and the engine's library are there."""
-    load_s: float
+    load_s: tuple[float, ...]
     """Reading or making the weights, and turning them into the engine."""
-    first_s: float
+    first_s: tuple[float, ...]
     """The first run."""
-    wall_s: float
+    wall_s: tuple[float, ...]
     """The whole process."""
-    peak_bytes: int
+    peak_bytes: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,33 @@ class Command:
     cpu_s: tuple[float, ...]
 
 
-def cold_starts(cases: Sequence[Case]) -> Iterator[Start]:
-    """Yield the start of each case's engine."""
-    for case in cases:
-        shape = case.shape
-        words = [case.model, case.engine, case.dtype, *map(str, (shape.batch_size, shape.length, shape.threads))]
-        tries = [_in_a_process(words) for _ in range(RUNS)]
-        middle = {name: statistics.median(one[name] for one in tries) for name in tries[0]}
-        yield Start(case, **middle | {"peak_bytes": int(middle["peak_bytes"])})  # type: ignore[arg-type]
+def cold_starts(cases: Sequence[Case], runs: int = RUNS) -> Iterator[Start | Progress]:
+    """Yield the start of each case's engine, the processes in turn."""
+    tries: list[list[dict[str, float]]] = [[] for _ in cases]
+    for turn in range(runs):
+        for number, (case, own) in enumerate(zip(cases, tries, strict=True)):
+            yield Progress(f"starting {case.name}", turn * len(cases) + number, runs * len(cases))
+            own.append(_in_a_process(case))
+    for case, own in zip(cases, tries, strict=True):
+        yield Start(case, **{name: tuple(one[name] for one in own) for name in own[0]})
 
 
-def _in_a_process(words: Sequence[str]) -> dict[str, float]:
+def _in_a_process(case: Case) -> dict[str, float]:
+    shape = case.shape
+    words = [case.model, case.engine, case.dtype, *map(str, (shape.batch_size, shape.length, shape.threads))]
     began = time.perf_counter()
-    ran = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, env=os.environ)
-    wall = time.perf_counter() - began
+    printed = _run(["-m", __name__, *words])
+    return {"wall_s": time.perf_counter() - began, **json.loads(printed.splitlines()[-1])}
+
+
+def _run(words: Sequence[str]) -> str:
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     if ran.returncode:
-        raise SqbertError(f"the process for {' '.join(words[:3])} ended with {ran.returncode}: {ran.stderr[-500:]}")
-    return {"wall_s": wall, **json.loads(ran.stdout.splitlines()[-1])}
+        raise SqbertError(
+            f"`python {' '.join(words)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",
+            hint="run it by itself to see what it says",
+        )
+    return ran.stdout
 
 
 COMMANDS = {
@@ -78,7 +89,7 @@ def time_commands(runs: int = RUNS) -> Iterator[Command]:
     for _ in range(runs + 1):
         for name, words in COMMANDS.items():
             began, used = time.perf_counter(), _children_cpu()
-            subprocess.run([sys.executable, *words], capture_output=True, check=True)
+            _run(words)
             wall[name].append(time.perf_counter() - began)
             cpu[name].append(_children_cpu() - used)
     for name in COMMANDS:  # the first round filled the caches
@@ -99,11 +110,13 @@ def main(words: Sequence[str]) -> None:
     from sqbert_cli.bench.measure import random_batch
     from sqbert_cli.bench.subjects import load_subject
 
-    imported = time.perf_counter()
     model, engine, dtype, *sizes = words
+    for package in ENGINES[engine].needs:  # type: ignore[index]
+        import_module(package)
+    imported = time.perf_counter()
     shape = Shape(*map(int, sizes))
     torch.set_num_threads(shape.threads)
-    subject = load_subject(model)
+    subject = load_subject(model, offline=True)  # who started this has fetched it
     batch = random_batch(subject, shape)
     forward = ENGINES[engine].prepare(subject.network, dtype, batch, shape.threads)  # type: ignore[index, arg-type]
     loaded = time.perf_counter()
@@ -115,10 +128,13 @@ def main(words: Sequence[str]) -> None:
 
 def peak_bytes() -> int:
     """The most memory that this process has had at once."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # here `getrusage` tells of the process before `exec` too
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":

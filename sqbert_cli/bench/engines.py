@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 from sqbert_cli.batch import Batch
@@ -15,14 +16,10 @@ from sqbert_cli.engines.packed import computes_bfloat16, pack
 from sqbert_cli.model.network import Network
 
 
-def _plain(network: Network, dtype: DtypeName, example: Batch, threads: int) -> Forward:
+def _ours(network: Network, dtype: DtypeName, example: Batch, threads: int, *, packed: bool) -> Forward:
     encoder = copy.deepcopy(network.transformer).to(TORCH_DTYPES[dtype])
-    return lambda batch: encoder(*batch.inputs())
-
-
-def _packed(network: Network, dtype: DtypeName, example: Batch, threads: int) -> Forward:
-    encoder = copy.deepcopy(network.transformer).to(TORCH_DTYPES[dtype])
-    pack(encoder)
+    if packed:
+        pack(encoder)
     return lambda batch: encoder(*batch.inputs())
 
 
@@ -41,11 +38,11 @@ class Engine:
 
     def missing(self, dtype: DtypeName) -> str | None:
         """Why it cannot run here."""
-        for package in (*self.needs, *(("onnx",) if dtype == "int8" else ())):
+        for package in self.needs:
             if find_spec(package) is None:
                 return f"needs `{package}`: pip install 'sqbert[bench]'"
         if dtype == "bfloat16" and not computes_bfloat16():
-            return "this processor does not multiply in bfloat16"
+            return "needs a processor with AVX-512 bf16"
         return None
 
 
@@ -53,12 +50,12 @@ HALF: tuple[DtypeName, ...] = ("float32", "bfloat16")
 ENGINES = {
     engine.name: engine
     for engine in (
-        Engine("sqbert", HALF, _packed),
-        Engine("sqbert-plain", HALF, _plain),
+        Engine("sqbert", HALF, partial(_ours, packed=True)),
+        Engine("sqbert-plain", HALF, partial(_ours, packed=False)),
         Engine("sqbert-openvino", HALF, peers.own_openvino, ("openvino",)),
         Engine("transformers", HALF, peers.eager, ("transformers",)),
         Engine("transformers-compile", HALF, peers.compiled, ("transformers",)),
-        Engine("onnxruntime", ("float32", "int8"), peers.onnxruntime, ("transformers", "onnxruntime")),
+        Engine("onnxruntime", ("float32", "int8"), peers.onnxruntime, ("transformers", "onnx", "onnxruntime")),
         Engine("openvino", HALF, peers.openvino, ("transformers", "openvino")),
     )
 }

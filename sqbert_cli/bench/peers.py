@@ -54,6 +54,10 @@ def eager(network: Network, dtype: DtypeName, example: Batch, threads: int) -> F
 
 
 def compiled(network: Network, dtype: DtypeName, example: Batch, threads: int) -> Forward:
+    import torch._dynamo.config as dynamo
+
+    dynamo.recompile_limit = dynamo.accumulated_recompile_limit = 10_000  # beyond it a model silently runs as it is
+    dynamo.fail_on_recompile_limit_hit = True
     model = torch.compile(TheirEncoder(network).to(TORCH_DTYPES[dtype]), dynamic=False)
     return lambda batch: model(*batch.inputs())
 

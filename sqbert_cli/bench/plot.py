@@ -18,6 +18,7 @@ def plot(report: Report, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
+    matplotlib.rcParams["text.parse_math"] = False  # a name may have a dollar
     from matplotlib import pyplot
 
     figure, (by_length, by_batch, by_score) = pyplot.subplots(1, 3, figsize=(18, 6), layout="constrained")
@@ -45,7 +46,7 @@ def _lines(
         if fixed(one) == lowest and one.case.shape.threads == threads:
             lines[one.case.name].append((x(one), summarise(one.times_ms).median))
     for name, points in lines.items():
-        axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=4, label=name)
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", markersize=4, label=f" {name}")
     axes.set(ylabel="ms", xscale="log", yscale="log")
     ticks = sorted({place for points in lines.values() for place, _ in points})
     axes.set_xticks(ticks, map(str, ticks))
@@ -60,6 +61,7 @@ def _scores(axes: Any, report: Report) -> None:
     for name, about in report.models.items():
         score, shape = about["score"], report.measurements[0].case.shape
         own = [one for one in report.measurements if (one.case.model, one.case.shape) == (name, shape)]
+        own = [one for one in own if one.case.dtype != "int8"]  # whose score would be another
         if score is None or not own:
             continue
         fastest = min(own, key=lambda one: summarise(one.times_ms).median)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from sqbert_cli.bench.cases import Case, Event, Floor, Measurement, Memory, Shape, Skipped
-from sqbert_cli.bench.cold import Start
-from sqbert_cli.bench.statistics import Ratio, speed_ratio, summarise
+from sqbert_cli.bench.cold import Command, Start
+from sqbert_cli.bench.statistics import Ratio, change, speed_ratio, summarise
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import write_json
 
@@ -28,8 +29,9 @@ class Report:
     floors: list[Floor] = field(default_factory=list)
     memory: list[Memory] = field(default_factory=list)
     starts: list[Start] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
 
-    def add(self, event: Event | Start) -> None:
+    def add(self, event: Event | Start | Command) -> None:
         match event:
             case Measurement():
                 self.measurements.append(event)
@@ -41,15 +43,17 @@ class Report:
                 self.memory.append(event)
             case Start():
                 self.starts.append(event)
+            case Command():
+                self.commands.append(event)
 
-    def find(self, model: str, engine: str, dtype: str, shape: Shape) -> Measurement | None:
-        wanted = Case(model, engine, dtype, shape)  # type: ignore[arg-type]
+    def control(self, case: Case, model: str | None = None) -> Measurement | None:
+        """The baseline's engine in float32 with the same model, or another, on the same shape."""
+        wanted = Case(model or case.model, self.baseline, "float32", case.shape)  # type: ignore[arg-type]
         return next((one for one in self.measurements if one.case == wanted), None)
 
     def ratio(self, one: Measurement, model: str | None = None) -> Ratio | None:
-        """How many times as fast as the baseline's engine in float32 with the same model, or another."""
-        case = one.case
-        theirs = self.find(model or case.model, self.baseline, "float32", case.shape)
+        """How many times as fast as its control."""
+        theirs = self.control(one.case, model)
         return speed_ratio(theirs.times_ms, one.times_ms, same_rounds=True) if theirs else None
 
     def floor_share(self, one: Measurement) -> float | None:
@@ -65,33 +69,58 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def read_report(path: Path) -> Report:
-    """Read what `write_report` wrote. Raises `SqbertError` where it is something else."""
+    """Read what was measured, of a file that `write_report` wrote. Raises `SqbertError` where it is something else."""
     try:
         values = json.loads(path.read_bytes())
         if values.pop("sqbert_bench") != VERSION:
-            raise SqbertError(f"`{path}` was written by another version of `sqbert bench`")
+            raise SqbertError(
+                f"`{path}` was written by another version of `sqbert bench`", hint="measure again, with `--json FILE`"
+            )
         return Report(
-            machine=values["machine"],
-            models=values["models"],
-            baseline=values["baseline"],
-            measurements=[
-                Measurement(**one | {"case": _case(one["case"]), "times_ms": tuple(map(float, one["times_ms"]))})
-                for one in values["measurements"]
-            ],
+            machine=dict(values["machine"]),
+            models=dict(values["models"]),
+            baseline=str(values["baseline"]),
+            measurements=[_measurement(one) for one in values["measurements"]],
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise SqbertError(
             f"`{path}` is no report of `sqbert bench`: {error}", hint="write one with `sqbert bench --json FILE`"
         ) from error
 
 
-def _case(values: Mapping[str, Any]) -> Case:
-    return Case(**{**values, "shape": Shape(**values["shape"])})
+def _measurement(values: Mapping[str, Any]) -> Measurement:
+    case, times = values["case"], tuple(map(float, values["times_ms"]))
+    names, sizes = ("model", "engine", "dtype"), ("batch_size", "length", "threads")
+    if not all(isinstance(case[name], str) for name in names):
+        raise ValueError("a case without a name")
+    if not times or not all(isfinite(time) and time > 0 for time in times):
+        raise ValueError(f"times that are none: {case}")
+    shape = Shape(**{name: int(case["shape"][name]) for name in sizes})
+    return Measurement(
+        Case(**{name: case[name] for name in names}, shape=shape),
+        times,
+        float(values["difference"]),
+        float(values["gflop"]),
+        str(values["weights"]),
+    )
 
 
-def compare(old: Report, new: Report) -> Iterable[tuple[Measurement, Ratio]]:
-    """Yield each case that both have, with how many times as fast it has become."""
+@dataclass(frozen=True)
+class Change:
+    """A case of two reports."""
+
+    old: Measurement
+    new: Measurement
+    ratio: Ratio | None
+    """How many times as fast it has become, beside the control of both; None where there is none, or this is it."""
+
+
+def compare(old: Report, new: Report) -> Iterator[Change]:
+    """Yield each case that both have. Machines drift: only beside a control that both timed is a change one."""
     before = {one.case: one for one in old.measurements}
     for one in new.measurements:
         if theirs := before.get(one.case):
-            yield one, speed_ratio(theirs.times_ms, one.times_ms, same_rounds=False)
+            controls = old.control(one.case), new.control(one.case)
+            is_beside = old.baseline == new.baseline and all(controls) and one is not controls[1]
+            times = (some.times_ms for some in (theirs, one, *controls) if some)
+            yield Change(theirs, one, change(*times) if is_beside else None)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Literal
 
@@ -36,7 +37,7 @@ class Throughput:
 
     @property
     def per_second(self) -> float:
-        return self.records / sorted(self.seconds)[len(self.seconds) // 2]
+        return self.records / median(self.seconds)
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,15 @@ def throughput(
 
     `folder` has one head, so that both can open it.
     """
-    records = sum(1 for line in file.open("rb") if line.strip())
+    records = _count(file)
     with TemporaryDirectory() as scratch:
         part, theirs = Path(scratch) / "part.jsonl", Path(scratch) / "theirs"
         with file.open("rb") as lines:
             part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
         tried = {size: _seconds(_pipeline(task, folder, part, size), theirs) for size in BATCH_SIZES}
         best = min(tried, key=tried.__getitem__)
-        ours = ["-m", "sqbert_cli", task, "--input", str(file), "--model", str(folder), "--dtype"]
-        commands = {f"sqbert {task}, {dtype}": [*ours, dtype] for dtype in dtypes}
+        ours = ["-m", "sqbert_cli", task, "--input", str(file), "--input-format", "jsonl", "--model", str(folder)]
+        commands = {f"sqbert {task}, {dtype}": [*ours, "--dtype", dtype] for dtype in dtypes}
         commands[f"pipeline, float32, batches of {best}"] = _pipeline(task, folder, file, best)
         outputs = {name: Path(scratch) / str(number) for number, name in enumerate(commands)}
         times: dict[str, list[float]] = {name: [] for name in commands}
@@ -78,6 +79,21 @@ def throughput(
             yield Agreement(name, sum(one == other for one, other in pairs), records)
 
 
+def _count(file: Path) -> int:
+    """How many records there are; each must have a text, so that both give as many answers."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                is_text = bool(json.loads(line)["text"].strip())
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                is_text = False
+            if not is_text:
+                raise SqbertError(f"`{file}` line {number}: no text", hint="expected JSONL with a `text` in each line")
+    if not file.stat().st_size:
+        raise SqbertError(f"`{file}` is empty", hint="expected JSONL with a `text` in each line")
+    return number
+
+
 def _pipeline(task: TaskName, folder: Path, file: Path, batch_size: int) -> list[str]:
     return ["-m", __name__, task, str(folder), str(file), str(batch_size)]
 
@@ -87,7 +103,10 @@ def _seconds(command: Sequence[str], output: Path) -> float:
         began = time.perf_counter()
         ran = subprocess.run([sys.executable, *command], stdout=out, stderr=subprocess.PIPE, text=True)
     if ran.returncode:
-        raise SqbertError(f"`{' '.join(command[:3])}` ended with {ran.returncode}: {ran.stderr[-500:]}")
+        raise SqbertError(
+            f"`python {' '.join(command)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",
+            hint="run it by itself to see what it says",
+        )
     return time.perf_counter() - began
 
 
@@ -109,7 +128,7 @@ def main(task: TaskName, folder: str, file: str, batch_size: str) -> None:
     settings = {"aggregation_strategy": "first"} if task == "ner" else {}
     pipe = transformers.pipeline(PIPELINES[task], model=folder, dtype=torch.float32, device="cpu", **settings)  # type: ignore[call-overload]
     with open(file, encoding="utf-8") as lines:
-        texts = (json.loads(line)["text"] for line in lines if line.strip())
+        texts = (json.loads(line)["text"] for line in lines)
         for found in pipe(texts, batch_size=int(batch_size), **({} if task == "ner" else {"truncation": True})):
             print(json.dumps(_fields(found)))
 

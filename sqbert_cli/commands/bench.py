@@ -69,8 +69,9 @@ def bench(
         ),
     ] = None,
     task: Annotated[
-        Literal["classify", "ner"], typer.Option(rich_help_panel=MEASURING, help="Of --throughput.")
-    ] = "classify",
+        Literal["classify", "ner"] | None,
+        typer.Option(rich_help_panel=MEASURING, help="Of --throughput; default: classify."),
+    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
@@ -109,14 +110,19 @@ def bench(
     row_counts = options.numbers(batch_sizes, "--batch-sizes", 1, 100_000)
     if plot is not None and plot.suffix not in PLOTS:
         raise typer.BadParameter(f"--plot writes {', '.join(PLOTS)}, not `{plot.name}`")
-    if throughput is not None and (cold or json or plot or compare):
-        raise typer.BadParameter("--throughput goes without --cold, --json, --plot and --compare")
+    for file in (json, plot):
+        if file is not None and not file.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder `{file.parent}` to write `{file.name}` into")
+    if throughput is not None and any((cold, json, plot, compare, engines, threads, baseline)):
+        raise typer.BadParameter("--throughput goes with --models, --dtypes, --task and --runs only")
+    if throughput is None and task is not None:
+        raise typer.BadParameter("--task goes with --throughput")
 
     from sqbert_cli.commands.bench_runs import Wish, run_bench, run_throughput
 
     chosen = options.listed(models, "--models")
     if throughput is not None:
-        run_throughput(throughput, task, chosen, wanted_dtypes, runs or 3, offline)
+        run_throughput(throughput, task or "classify", chosen, wanted_dtypes, runs or 3, offline)
         return
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
     wish = Wish(

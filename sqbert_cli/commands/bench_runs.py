@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from sqbert_cli.bench.cases import Case, Shape, all_cases
+from sqbert_cli.bench.cases import Case, Shape, all_cases, with_control
 from sqbert_cli.bench.cases import Progress as Doing
 from sqbert_cli.bench.cold import cold_starts, time_commands
 from sqbert_cli.bench.engines import ENGINES
@@ -23,11 +23,11 @@ from sqbert_cli.bench.report import Report, compare, read_report, write_report
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
 from sqbert_cli.bench.throughput import TaskName, throughput
 from sqbert_cli.checkpoint import write_checkpoint
-from sqbert_cli.console import talk
+from sqbert_cli.console import printable, talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadKind
 from sqbert_cli.models import load_checkpoint
-from sqbert_cli.views.bench import show_commands, show_comparison, show_report, show_throughput
+from sqbert_cli.views.bench import show_comparison, show_report, show_throughput
 
 KINDS: dict[TaskName, HeadKind] = {"classify": "sequence", "ner": "token"}
 EXTRA = "pip install 'sqbert[bench]'"
@@ -49,15 +49,20 @@ class Wish:
     seconds: float
     cold: bool
 
+    @property
+    def control(self) -> str:
+        """The engine whose float32 is 1."""
+        return self.baseline or ("transformers" if find_spec("transformers") else "sqbert-plain")
+
     def cases(self) -> list[Case]:
-        """Every combination; raises `SqbertError` where there is none."""
+        """Every combination, and of each model and shape the control; raises `SqbertError` where there is none."""
         engines = [(engine.name, engine.dtypes) for engine in ENGINES.values() if engine.name in self.engines]
         threads = self.threads or [default_threads()]
         shapes = [Shape(*of) for of in product(self.batch_sizes, self.lengths, threads)]
         cases = list(all_cases(self.models or SUBJECTS, engines, self.dtypes, shapes))  # type: ignore[arg-type]
         if not cases:
             raise SqbertError("none of these engines computes in these dtypes", hint="leave out `--dtypes`")
-        return cases
+        return with_control(cases, self.control)  # type: ignore[arg-type]
 
 
 def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool) -> None:
@@ -66,26 +71,31 @@ def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None
         raise SqbertError("`--plot` needs matplotlib", hint=EXTRA)
     cases = wish.cases()
     subjects = {name: load_subject(name, offline=offline) for name in dict.fromkeys(case.model for case in cases)}
-    baseline = wish.baseline or ("transformers" if find_spec("transformers") else "sqbert-plain")
     about = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
-    report = Report(machine_facts(), about, baseline)
-    for event in _shown(measure(cases, subjects, runs=wish.runs, seconds=wish.seconds)):
-        report.add(event)
-    if wish.cold:
-        first = [one.case for one in report.measurements if one.case.shape == cases[0].shape]
-        for start in _shown(cold_starts(first)):
-            report.add(start)
-    if json is not None:
-        write_report(report, json)
-    if plot is not None and report.measurements:
-        from sqbert_cli.bench.plot import plot as write_plot
-
-        write_plot(report, plot)
-    show_report(report)
-    if wish.cold:
-        show_commands(time_commands())
+    report = Report(machine_facts(), about, wish.control)
+    try:
+        for event in _shown(measure(cases, subjects, runs=wish.runs, seconds=wish.seconds)):
+            report.add(event)
+        if wish.cold:
+            first = [one.case for one in report.measurements if one.case.shape == cases[0].shape]
+            for paid in chain(_shown(cold_starts(first)), time_commands()):
+                report.add(paid)
+    finally:  # of a run that was stopped, what there is
+        show_report(report)
+        if json is not None:
+            write_report(report, json)
+    if plot is not None:
+        _draw(report, plot)
     if before is not None:
-        show_comparison(compare(before, report))
+        show_comparison(compare(before, report), report.baseline)
+
+
+def _draw(report: Report, path: Path) -> None:
+    from sqbert_cli.bench.plot import plot
+
+    if not report.measurements:
+        raise SqbertError(f"nothing was measured to be drawn in `{path}`", hint="see what was skipped, and why")
+    plot(report, path)
 
 
 def run_throughput(
@@ -93,8 +103,11 @@ def run_throughput(
 ) -> None:
     if find_spec("transformers") is None:
         raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
+    own_dtypes = ENGINES["sqbert"].here(dtypes)
+    if not own_dtypes:
+        raise SqbertError(f"here sqbert does not compute in {', '.join(dtypes)}", hint="leave out `--dtypes`")
     if models is not None and len(models) > 1:
-        raise SqbertError("`--throughput` takes one model")
+        raise SqbertError("`--throughput` takes one model", hint="name one with `--models`")
     checkpoint = load_checkpoint(models[0] if models else None, offline=offline)
     head = checkpoint.head(KINDS[task])
     for other in checkpoint.heads:
@@ -102,7 +115,7 @@ def run_throughput(
             del checkpoint.network.heads[other.name]
     with TemporaryDirectory() as folder:  # with one head both can open it
         write_checkpoint(replace(checkpoint, heads=(head,)), Path(folder))
-        show_throughput(throughput(task, Path(folder), file, ENGINES["sqbert"].here(dtypes), runs))
+        show_throughput(throughput(task, Path(folder), file, own_dtypes, runs))
 
 
 def _shown(events: Iterable[Event]) -> Iterator[Event]:
@@ -110,14 +123,16 @@ def _shown(events: Iterable[Event]) -> Iterator[Event]:
     with _bar() as bar:
         for event in events:
             if isinstance(event, Doing):
-                bar.update(bar.task_ids[0], total=event.total, completed=event.done, note=event.doing)
+                bar.update(bar.task_ids[0], total=event.total, completed=event.done, note=printable(event.doing))
+                bar.refresh()
             else:
                 yield event
 
 
 @contextmanager
 def _bar() -> Iterator[Progress]:
-    columns = (BarColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
+    """Drawn anew only between two rounds, so that drawing is not timed."""
+    columns = (BarColumn(), TextColumn("{task.fields[note]}", markup=False))
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal, auto_refresh=False) as bar:
         bar.add_task("", total=None, note="")
         yield bar

@@ -137,11 +137,11 @@ def finetune(
 
     from dataclasses import asdict, replace
 
-    from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import hush, show_scores, show_training
     from sqbert_cli.console import show_warning, talk
     from sqbert_cli.evaluation import judge
-    from sqbert_cli.model.device import choose_device, training_dtype
+    from sqbert_cli.model.device import choose_device, training_dtype, use_threads
+    from sqbert_cli.models import load_checkpoint
     from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
@@ -174,7 +174,8 @@ def finetune(
             show_warning(problem)
         for line in counts_of(dataset):
             talk.print(line)
-    base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
+    use_threads(threads)
+    base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(
         learning_rate=learning_rate,
         embedding_rate=0.0 if freeze_embeddings else 1.0,
@@ -211,7 +212,7 @@ def finetune(
         adopt_heads(student, base, check_states(guidance.teacher, student))
     kept = None
     if vectors is not None:
-        whose = load(vectors_of or model, device="cpu", dtype="float32", offline=offline)
+        whose = load_checkpoint(vectors_of or model, offline=offline)
         kept = read_text([vectors], characters), whose
     finished = show_training(train_model(student, datasets, chosen, run, guidance, kept), run)
     round_weights(student, save_dtype)

@@ -100,11 +100,10 @@ def pretrain(
 
     from dataclasses import asdict
 
-    from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import hush, show_settings, show_tokenizing, show_training
     from sqbert_cli.console import talk
-    from sqbert_cli.model.device import choose_device, training_dtype
-    from sqbert_cli.models import cache_folder
+    from sqbert_cli.model.device import choose_device, training_dtype, use_threads
+    from sqbert_cli.models import cache_folder, load_checkpoint
     from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
     from sqbert_cli.training.objectives import parse_objectives
@@ -132,11 +131,12 @@ def pretrain(
     )
     processes, place = join_processes(choose_device(device))
     hush(processes)
-    guide = load(teacher, device="cpu", dtype="float32", threads=threads, offline=offline) if teacher else None
+    use_threads(threads)
+    guide = load_checkpoint(teacher, offline=offline) if teacher else None
     if guide is not None and model is None:
         base = student_of(guide, layers, hidden_size)
     else:
-        base = load(model, device="cpu", dtype="float32", threads=threads, offline=offline)
+        base = load_checkpoint(model, offline=offline)
         if model is None:
             base = new_encoder(SHAPES[name], layers, base.tokenizer, seed)
     student = prepare(base, chosen, guide)

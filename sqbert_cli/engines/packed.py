@@ -7,10 +7,12 @@ of the feed-forward pair never come together between its two layers, and the sca
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.encoder import Block, Encoder
 from sqbert_cli.model.layers import FusedAttention, GroupedLinear
 
@@ -107,6 +109,11 @@ class PackedBlock(nn.Module):
         attended = _grouped(self.post_attention, self.attend(rows, mask_bias))
         attended = self.attention_norm(attended.add_(rows))
         return self.output_norm(self._feed_forward(attended).add_(attended)).view_as(hidden)
+
+    def _save_to_state_dict(self, *_: Any) -> None:
+        raise SqbertError(
+            "packed layers cannot be saved", hint="load the model with `sqbert_cli.models.load_checkpoint`"
+        )
 
     def _feed_forward(self, hidden: Tensor) -> Tensor:
         if len(self.intermediate) != len(self.output):

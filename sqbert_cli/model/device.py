@@ -27,6 +27,12 @@ def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
+def use_threads(count: int | None) -> None:
+    """None leaves it to torch: one for each core."""
+    if count is not None:
+        torch.set_num_threads(count)
+
+
 def compile_layers(encoder: Encoder, device: torch.device) -> None:
     """On a GPU, where small kernels cost most; on a processor eager training was the faster one."""
     if device.type == "cuda":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from sqbert_cli.bench.cases import Measurement, Shape
 from sqbert_cli.bench.cold import Command, Start
-from sqbert_cli.bench.report import Report
+from sqbert_cli.bench.report import Change, Report
 from sqbert_cli.bench.statistics import Ratio, summarise
 from sqbert_cli.bench.throughput import Agreement, Throughput
 from sqbert_cli.console import data, printable, talk
@@ -23,14 +24,14 @@ WIDTH = 110
 
 def show_report(report: Report) -> None:
     for (shape, model), some in groupby(report.measurements, lambda one: (one.case.shape, one.case.model)):
-        place = f"{shape.batch_size} x {shape.length} tokens, {shape.threads} threads"
-        data.print(Text.assemble(("\n" + printable(model), "bold"), f"  {place}"))
+        data.print(Text.assemble(("\n" + printable(model), "bold"), f"  {shape.name}"))
         _print(_latencies(report, list(some)))
     for shape in dict.fromkeys(one.case.shape for one in report.measurements):
         data.print(Text(_rates(report, shape), "dim"))
     if report.starts:
-        data.print(Text("\nfresh processes", "bold"))
+        data.print(Text("\nfresh processes, medians", "bold"))
         _print(_starts(report.starts))
+        _print(_commands(report.commands))
     for name, about in report.models.items():
         data.print(Text(f"\n{printable(name)}: {_about(about)}", "dim"))
     facts = report.machine
@@ -46,29 +47,22 @@ def _print(table: Table) -> None:
     data.print(table)
 
 
-def show_comparison(pairs: Iterable[tuple[Measurement, Ratio]]) -> None:
-    table = Table("case", "shape", "now, ms", "times as fast", "", box=None, pad_edge=False, header_style="dim")
-    for one, ratio in pairs:
-        shape = one.case.shape
-        place = f"{shape.batch_size} x {shape.length}, {shape.threads} threads"
-        median = f"{summarise(one.times_ms).median:.1f}"
-        table.add_row(printable(one.case.name), place, median, _told(ratio), ratio.verdict)
+def show_comparison(changes: Iterable[Change], baseline: str) -> None:
+    table = Table("model", "engine", "dtype", box=None, pad_edge=False, header_style="dim")
+    for name in ("shape", "before, ms", "now, ms", f"beside {baseline}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for one in changes:
+        case, ratio = one.new.case, one.ratio
+        medians = (f"{summarise(some.times_ms).median:.1f}" for some in (one.old, one.new))
+        verdict = "" if ratio is None else ratio.verdict if ratio.is_sure else "too few runs"
+        table.add_row(
+            Text(printable(case.model)), case.engine, case.dtype, case.shape.name, *medians, _told(ratio), verdict
+        )
     if table.row_count:
         _print(table)
     else:
         data.print("the two have no case in common")
-
-
-def show_commands(commands: Iterable[Command]) -> None:
-    table = Table("command", box=None, pad_edge=False, header_style="dim")
-    for name in ("wall, s", "processor, s", "of importing torch"):
-        table.add_column(name, justify="right")
-    first: float | None = None
-    for command in commands:
-        wall, cpu = summarise(command.wall_s).median, summarise(command.cpu_s).median
-        first = first or wall
-        table.add_row(command.name, f"{wall:.2f}", f"{cpu:.2f}", f"{wall / first:.2f}")
-    _print(table)
 
 
 def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
@@ -79,14 +73,14 @@ def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
     same = {event.name: f"{event.same / event.records:.1%}" for event in some if isinstance(event, Agreement)}
     rates = [event for event in some if isinstance(event, Throughput)]
     for one in rates:
-        middle, faster = summarise(one.seconds).median, one.per_second / rates[-1].per_second
-        table.add_row(one.name, f"{middle:.1f}", f"{one.per_second:,.0f}", f"{faster:.2f}", same.get(one.name, ""))
+        rate, faster = f"{one.per_second:,.0f}", f"{one.per_second / rates[-1].per_second:.2f}"
+        table.add_row(one.name, f"{median(one.seconds):.1f}", rate, faster, same.get(one.name, ""))
     _print(table)
 
 
 def _latencies(report: Report, measurements: list[Measurement]) -> Table:
     table = Table("engine", "dtype", box=None, pad_edge=False, header_style="dim")
-    for name in ("median, ms", "p90", "p95", "min", "times as fast", f"as {REFERENCE}", "of floor"):
+    for name in ("median, ms", "p90", "p95", "min", f"of {report.baseline}", f"of {REFERENCE}", "of floor"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in measurements:
         of, share, reference = summarise(one.times_ms), report.floor_share(one), report.ratio(one, REFERENCE)
@@ -103,21 +97,32 @@ def _starts(starts: Iterable[Start]) -> Table:
     for name in ("import, s", "load", "first run", "whole process", "peak, MB"):
         table.add_column(name, justify="right")
     for one in starts:
-        seconds = (f"{value:.2f}" for value in (one.import_s, one.load_s, one.first_s, one.wall_s))
-        case = one.case
-        table.add_row(Text(printable(case.model)), case.engine, case.dtype, *seconds, f"{one.peak_bytes / 1e6:,.0f}")
+        seconds = (f"{median(times):.2f}" for times in (one.import_s, one.load_s, one.first_s, one.wall_s))
+        peak = f"{median(one.peak_bytes) / 1e6:,.0f}"
+        table.add_row(Text(printable(one.case.model)), one.case.engine, one.case.dtype, *seconds, peak)
+    return table
+
+
+def _commands(commands: Sequence[Command]) -> Table:
+    table = Table("command", box=None, pad_edge=False, header_style="dim")
+    for name in ("wall, s", "processor, s", "of importing torch"):
+        table.add_column(name, justify="right")
+    for command in commands:
+        wall, cpu = median(command.wall_s), median(command.cpu_s)
+        table.add_row(command.name, f"{wall:.2f}", f"{cpu:.2f}", f"{wall / median(commands[0].wall_s):.2f}")
     return table
 
 
 def _told(ratio: Ratio | None) -> str:
-    return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else ""
+    if ratio is None:
+        return ""
+    return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio.is_sure else f"{ratio.value:.2f}"
 
 
 def _rates(report: Report, shape: Shape) -> str:
     rates = [f"{floor.dtype} {floor.tflops:.2f} TFLOP/s" for floor in report.floors if floor.shape == shape]
     copied = [f"copying {one.gigabytes_per_second:.0f} GB/s" for one in report.memory if one.threads == shape.threads]
-    told = f"times as fast: as {report.baseline} in float32, the same model, or {REFERENCE}; floor: large products "
-    return told + ", ".join(rates + copied[:1])
+    return f"{shape.name}: large products {', '.join(rates + copied[:1])}"
 
 
 def _about(about: Mapping[str, Any]) -> str:
