@@ -152,7 +152,7 @@ def test_the_floor_is_measured_in_the_same_run(subject: Subject) -> None:
 def test_all_rows_are_the_same_for_everyone(subject: Subject) -> None:
     one, other = random_batch(subject, SHAPE), random_batch(subject, SHAPE)
     assert torch.equal(one.input_ids, other.input_ids)
-    assert int(random_batch(subject, SHAPE, padding=3).attention_mask.sum()) == 13
+    assert int(random_batch(subject, SHAPE, padding=3).attention_mask.sum()) == 10
 
 
 # Arithmetic
@@ -201,7 +201,7 @@ def test_drift_of_the_machine_is_no_change() -> None:
 @given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=6), st.lists(st.floats(0.1, 1e4), min_size=1, max_size=6))
 def test_the_interval_of_a_ratio_is_ordered(theirs: list[float], ours: list[float]) -> None:
     ratio = speed_ratio(theirs, ours, same_rounds=False)
-    assert 0 < ratio.low <= ratio.high
+    assert 0 <= ratio.low <= ratio.high
 
 
 # Reports
@@ -259,14 +259,14 @@ def test_a_file_that_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
 def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "now.json"
     words = ("bench", "--models", tiny_model, "--engines", "sqbert,transformers", "--dtypes", "float32",
-             "--lengths", "8,16", "--runs", "3")  # fmt: skip
+             "--lengths", "8,16", "--runs", "6")  # fmt: skip
     ran = run_sqbert(*words, "--json", file)
     assert ran.status == 0, ran.err
     assert len(re.findall(r"^transformers +float32 ", ran.out, re.MULTILINE)) == 2
     assert "TFLOP/s" in ran.out
     assert "of transformers" in ran.out
     written = json.loads(file.read_text())
-    assert [len(one["times_ms"]) >= 3 for one in written["measurements"]] == [True] * 4
+    assert [len(one["times_ms"]) == 6 for one in written["measurements"]] == [True] * 4
     assert written["machine"]["packages"]["torch"] == torch.__version__
     again = run_sqbert(*words, "--compare", file)
     assert again.status == 0, again.err
