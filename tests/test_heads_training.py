@@ -16,6 +16,8 @@ from seqeval.scheme import IOB2
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.models import load_checkpoint
 from sqbert_cli.records import Entities, Record, Span, Word
 from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
 from sqbert_cli.tasks.dataset import Dataset
@@ -24,6 +26,7 @@ from sqbert_cli.tasks.masked_words import hide_words
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, LeftOut, finetune, with_heads
+from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run
@@ -165,6 +168,19 @@ def test_a_head_on_a_frozen_encoder_leaves_the_rest_as_it_was(many_heads: Path, 
     old, new = before.network.state_dict(), after.network.state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old)
     assert after.head("token") == before.head("token")
+
+
+def test_a_new_head_does_not_begin_as_one_that_its_encoder_was_taught_with(tiny_model: Path) -> None:
+    """With the same seed it would answer at once, in the other's labels."""
+
+    def begun(base: Checkpoint, *labels: str) -> Checkpoint:
+        return network_with_heads(base, [HeadConfig(name="new", kind="sequence", labels=labels)], dropout=0, seed=1)
+
+    first = begun(load_checkpoint(str(tiny_model)), "bad", "good")
+    second = begun(first, "yes", "no")
+    ours, theirs = (model.network.heads["new"].classifier.weight for model in (second, first))
+    assert not torch.equal(ours, theirs)
+    assert torch.equal(begun(first, "yes", "no").network.heads["new"].classifier.weight, ours)
 
 
 def test_a_head_of_the_same_labels_goes_on_from_where_it_is(many_heads: Path) -> None:

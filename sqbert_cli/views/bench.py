@@ -51,7 +51,7 @@ def show_comparison(changes: Iterable[Change], baseline: str) -> None:
     table = Table("model", "engine", "dtype", box=None, pad_edge=False, header_style="dim")
     for name in ("shape", "before, ms", "now, ms", f"beside {baseline}"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for one in changes:
         case, ratio = one.new.case, one.ratio
         medians = (f"{summarise(some.times_ms).median:.1f}" for some in (one.old, one.new))
@@ -80,14 +80,15 @@ def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
 
 def _latencies(report: Report, measurements: list[Measurement]) -> Table:
     table = Table("engine", "dtype", box=None, pad_edge=False, header_style="dim")
-    for name in ("median, ms", "p90", "p95", "min", f"of {report.baseline}", f"of {REFERENCE}", "of floor"):
+    beside = [f"of {REFERENCE}"] if any(report.ratio(one, REFERENCE) for one in measurements) else []
+    for name in ("median, ms", "p90", "p95", "min", f"of {report.baseline}", *beside, "of floor"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in measurements:
         of, share, reference = summarise(one.times_ms), report.floor_share(one), report.ratio(one, REFERENCE)
         numbers = (f"{value:.1f}" for value in (of.median, of.p90, of.p95, of.min))
         table.add_row(
             one.case.engine, one.case.dtype, *numbers, _told(report.ratio(one)),
-            f"{reference.value:.2f}" if reference else "", f"{share:.0%}" if share else "",
+            *[f"{reference.value:.2f}" if reference else "" for _ in beside], f"{share:.0%}" if share else "",
         )  # fmt: skip
     return table
 
