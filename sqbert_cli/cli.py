@@ -36,7 +36,7 @@ def boundary() -> Iterator[None]:
         yield
     except SqbertError as error:
         show_error(error)
-        raise typer.Exit(1) from None
+        raise typer.Exit(error.status) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader has seen enough, as `head` does

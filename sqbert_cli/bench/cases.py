@@ -11,6 +11,8 @@ EngineName = Literal[
     "sqbert", "sqbert-plain", "sqbert-openvino", "transformers", "transformers-compile", "onnxruntime", "openvino"
 ]
 
+PhoneEngineName = Literal["termux", "native"]
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -29,7 +31,7 @@ class Shape:
 @dataclass(frozen=True)
 class Case:
     model: str
-    engine: EngineName
+    engine: EngineName | PhoneEngineName
     dtype: DtypeName
     shape: Shape
 

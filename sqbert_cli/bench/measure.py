@@ -107,7 +107,7 @@ def _measure_shape(
 
 def _prepared(case: Case, subject: Subject) -> Contestant | Skipped:
     """Make an engine ready, compare its output with ours in float32, and warm it up."""
-    engine = ENGINES[case.engine]
+    engine = ENGINES[case.engine]  # type: ignore[index]
     if reason := engine.missing(case.dtype):
         return Skipped(case, reason)
     if case.shape.length > subject.network.config.max_position_embeddings:
@@ -123,7 +123,7 @@ def _prepared(case: Case, subject: Subject) -> Contestant | Skipped:
 
 def _ready(case: Case, subject: Subject) -> Contestant:
     batch = random_batch(subject, case.shape)
-    forward = ENGINES[case.engine].prepare(subject.network, case.dtype, batch, case.shape.threads)
+    forward = ENGINES[case.engine].prepare(subject.network, case.dtype, batch, case.shape.threads)  # type: ignore[index]
     difference = _difference(case, subject, forward)
 
     @torch.inference_mode()

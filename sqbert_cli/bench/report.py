@@ -16,14 +16,17 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import write_json
 
 VERSION = 1
+REFERENCE = "bert-base"
+"""The model that others are told beside."""
 
 
 @dataclass
 class Report:
     machine: Mapping[str, Any]
-    models: Mapping[str, Mapping[str, Any]]
+    models: dict[str, Mapping[str, Any]]
     """Of each model: parameters, weights, FLOPs by stage, score."""
     baseline: str
+    """Engine whose float32 is 1. Empty, of a phone: of each engine the `REFERENCE` model is."""
     measurements: list[Measurement] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     floors: list[Floor] = field(default_factory=list)
@@ -48,7 +51,8 @@ class Report:
 
     def control(self, case: Case, model: str | None = None) -> Measurement | None:
         """The baseline's engine in float32 with the same model, or another, on the same shape."""
-        wanted = Case(model or case.model, self.baseline, "float32", case.shape)  # type: ignore[arg-type]
+        same = case.model if self.baseline else REFERENCE
+        wanted = Case(model or same, self.baseline or case.engine, "float32", case.shape)  # type: ignore[arg-type]
         return next((one for one in self.measurements if one.case == wanted), None)
 
     def ratio(self, one: Measurement, model: str | None = None) -> Ratio | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
 
 from sqbert_cli.bench.cases import DtypeName, EngineName
-from sqbert_cli.commands import options
+from sqbert_cli.commands import options, phone_options
+from sqbert_cli.phone.course import Course
 
 CASES, MEASURING = "Cases", "Measuring"
 PLOTS = (".svg", ".png", ".pdf")
@@ -88,6 +90,18 @@ def bench(
             rich_help_panel=options.OUTPUT, exists=True, dir_okay=False, help="An earlier --json: what has changed?"
         ),
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", rich_help_panel=options.OUTPUT, help="Show tables in Markdown, to paste.")
+    ] = False,
+    device: phone_options.Device = None,
+    runtime: phone_options.Runtime = None,
+    serial: phone_options.Serial = None,
+    any_device: phone_options.AnyDevice = False,
+    cooldown: phone_options.Cooldown = None,
+    force: phone_options.Force = False,
+    check: phone_options.Check = False,
+    setup: phone_options.Setup = False,
+    purge: phone_options.Purge = False,
     offline: options.Offline = False,
 ) -> None:
     """Measure latency: our engines beside those of others, on this machine.
@@ -100,10 +114,18 @@ def bench(
 
     sqbert bench --throughput reviews.jsonl --models my-model
 
+    sqbert bench --device pixel3 --json pixel3.json
+
     All engines get the same ids and weights and run in turn, round by round; the output of each is compared with our
     network in float32 first, and one that computes something else ends the run. What is not installed is skipped and
     named. Ratios are of medians, with the interval that a bootstrap over rounds gives at 95 %.
     """
+    if device is None and any((runtime, serial, any_device, cooldown is not None, force, check, setup, purge)):
+        raise typer.BadParameter("the options of a phone go with --device pixel3 or --device ssh:HOST")
+    if device is not None and any((engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1")):
+        raise typer.BadParameter("--device goes with --models, --lengths, --threads, --runs, --json, --plot, --compare")
+    if device is not None and device != "pixel3" and not re.fullmatch(r"ssh:[^-].*", device):
+        raise typer.BadParameter(f"--device is pixel3 or ssh:HOST, not `{device}`")
     names = options.choices(engines, "--engines", get_args(EngineName))
     wanted_dtypes = options.choices(dtypes, "--dtypes", get_args(DtypeName))
     token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
@@ -113,6 +135,29 @@ def bench(
     for file in (json, plot):
         if file is not None and not file.parent.is_dir():
             raise typer.BadParameter(f"there is no folder `{file.parent}` to write `{file.name}` into")
+    if device is not None and len(token_counts) > 1:
+        raise typer.BadParameter("--device takes one of --lengths")
+    chosen = options.listed(models, "--models")
+    thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
+    if device is not None:
+        from sqbert_cli.commands.bench_phone import PhoneWish, run_phone, show_setup
+
+        phone = PhoneWish(device, serial, any_device, chosen, json, plot, compare, markdown, offline)
+        course = Course(
+            runtime=runtime or "auto",
+            threads=thread_counts or (1, 4),
+            length=token_counts[0],
+            warmup=10,
+            runs=0 if check else runs or 50,
+            cooldown_seconds=300.0 if cooldown is None else cooldown,
+            force=force,
+            purge=purge,
+        )
+        if setup:
+            show_setup()
+        else:
+            run_phone(phone, course)
+        return
     if throughput is not None and any((cold, json, plot, compare, engines, threads, baseline)):
         raise typer.BadParameter("--throughput goes with --models, --dtypes, --task and --runs only")
     if throughput is None and task is not None:
@@ -120,12 +165,10 @@ def bench(
 
     from sqbert_cli.commands.bench_runs import Wish, run_bench, run_throughput
 
-    chosen = options.listed(models, "--models")
     if throughput is not None:
         run_throughput(throughput, task or "classify", chosen, wanted_dtypes, runs or 3, offline)
         return
-    thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
     wish = Wish(
         chosen, names, wanted_dtypes, token_counts, row_counts, thread_counts, baseline, runs or 50, seconds, cold
     )
-    run_bench(wish, json, plot, compare, offline)
+    run_bench(wish, json, plot, compare, offline, markdown=markdown)

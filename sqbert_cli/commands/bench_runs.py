@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -65,32 +65,34 @@ class Wish:
         return with_control(cases, self.control)  # type: ignore[arg-type]
 
 
-def run_bench(wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool) -> None:
+def run_bench(
+    wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool, *, markdown: bool
+) -> None:
     before = read_report(old) if old else None
     if plot is not None and find_spec("matplotlib") is None:
         raise SqbertError("`--plot` needs matplotlib", hint=EXTRA)
     cases = wish.cases()
     subjects = {name: load_subject(name, offline=offline) for name in dict.fromkeys(case.model for case in cases)}
-    about = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
+    about: dict[str, Mapping[str, Any]] = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
     report = Report(machine_facts(), about, wish.control)
     try:
-        for event in _shown(measure(cases, subjects, runs=wish.runs, seconds=wish.seconds)):
+        for event in shown(measure(cases, subjects, runs=wish.runs, seconds=wish.seconds)):
             report.add(event)
         if wish.cold:
             first = [one.case for one in report.measurements if one.case.shape == cases[0].shape]
-            for paid in chain(_shown(cold_starts(first)), time_commands()):
+            for paid in chain(shown(cold_starts(first)), time_commands()):
                 report.add(paid)
     finally:  # of a run that was stopped, what there is
-        show_report(report)
+        show_report(report, markdown=markdown)
         if json is not None:
             write_report(report, json)
     if plot is not None:
-        _draw(report, plot)
+        draw(report, plot)
     if before is not None:
-        show_comparison(compare(before, report), report.baseline)
+        show_comparison(compare(before, report), report.baseline, markdown=markdown)
 
 
-def _draw(report: Report, path: Path) -> None:
+def draw(report: Report, path: Path) -> None:
     from sqbert_cli.bench.plot import plot
 
     if not report.measurements:
@@ -118,7 +120,7 @@ def run_throughput(
         show_throughput(throughput(task, Path(folder), file, own_dtypes, runs))
 
 
-def _shown(events: Iterable[Event]) -> Iterator[Event]:
+def shown(events: Iterable[Event]) -> Iterator[Event]:
     """Show what is going on, and pass on the rest."""
     with _bar() as bar:
         for event in events:

@@ -7,31 +7,31 @@ from itertools import groupby
 from statistics import median
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from sqbert_cli.bench.cases import Measurement, Shape
 from sqbert_cli.bench.cold import Command, Start
-from sqbert_cli.bench.report import Change, Report
+from sqbert_cli.bench.report import REFERENCE, Change, Report
 from sqbert_cli.bench.statistics import Ratio, summarise
 from sqbert_cli.bench.throughput import Agreement, Throughput
 from sqbert_cli.console import data, printable, talk
 
-REFERENCE = "bert-base"
 WIDTH = 110
 """Of what is no terminal: a table in a file is not squeezed."""
 
 
-def show_report(report: Report) -> None:
+def show_report(report: Report, *, markdown: bool = False) -> None:
     for (shape, model), some in groupby(report.measurements, lambda one: (one.case.shape, one.case.model)):
         data.print(Text.assemble(("\n" + printable(model), "bold"), f"  {shape.name}"))
-        _print(_latencies(report, list(some)))
+        print_table(_latencies(report, list(some)), markdown=markdown)
     for shape in dict.fromkeys(one.case.shape for one in report.measurements):
         data.print(Text(_rates(report, shape), "dim"))
     if report.starts:
         data.print(Text("\nfresh processes, medians", "bold"))
-        _print(_starts(report.starts))
-        _print(_commands(report.commands))
+        print_table(_starts(report.starts), markdown=markdown)
+        print_table(_commands(report.commands), markdown=markdown)
     for name, about in report.models.items():
         data.print(Text(f"\n{printable(name)}: {_about(about)}", "dim"))
     facts = report.machine
@@ -41,15 +41,17 @@ def show_report(report: Report) -> None:
         talk.print(f"skipped: {', '.join(names)}: {reason}")
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table, *, markdown: bool = False) -> None:
+    if markdown:
+        table.box, table.pad_edge = box.MARKDOWN, True
     if not data.is_terminal:
         data.width = max(data.width, WIDTH)
     data.print(table)
 
 
-def show_comparison(changes: Iterable[Change], baseline: str) -> None:
+def show_comparison(changes: Iterable[Change], baseline: str, *, markdown: bool = False) -> None:
     table = Table("model", "engine", "dtype", box=None, pad_edge=False, header_style="dim")
-    for name in ("shape", "before, ms", "now, ms", f"beside {baseline}"):
+    for name in ("shape", "before, ms", "now, ms", f"beside {baseline or REFERENCE}"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for one in changes:
@@ -57,10 +59,10 @@ def show_comparison(changes: Iterable[Change], baseline: str) -> None:
         medians = (f"{summarise(some.times_ms).median:.1f}" for some in (one.old, one.new))
         verdict = "" if ratio is None else ratio.verdict if ratio.is_sure else "too few runs"
         table.add_row(
-            Text(printable(case.model)), case.engine, case.dtype, case.shape.name, *medians, _told(ratio), verdict
+            Text(printable(case.model)), case.engine, case.dtype, case.shape.name, *medians, told_ratio(ratio), verdict
         )
     if table.row_count:
-        _print(table)
+        print_table(table, markdown=markdown)
     else:
         data.print("the two have no case in common")
 
@@ -75,7 +77,7 @@ def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
     for one in rates:
         rate, faster = f"{one.per_second:,.0f}", f"{one.per_second / rates[-1].per_second:.2f}"
         table.add_row(one.name, f"{median(one.seconds):.1f}", rate, faster, same.get(one.name, ""))
-    _print(table)
+    print_table(table)
 
 
 def _latencies(report: Report, measurements: list[Measurement]) -> Table:
@@ -87,7 +89,7 @@ def _latencies(report: Report, measurements: list[Measurement]) -> Table:
         of, share, reference = summarise(one.times_ms), report.floor_share(one), report.ratio(one, REFERENCE)
         numbers = (f"{value:.1f}" for value in (of.median, of.p90, of.p95, of.min))
         table.add_row(
-            one.case.engine, one.case.dtype, *numbers, _told(report.ratio(one)),
+            one.case.engine, one.case.dtype, *numbers, told_ratio(report.ratio(one)),
             *[f"{reference.value:.2f}" if reference else "" for _ in beside], f"{share:.0%}" if share else "",
         )  # fmt: skip
     return table
@@ -114,7 +116,7 @@ def _commands(commands: Sequence[Command]) -> Table:
     return table
 
 
-def _told(ratio: Ratio | None) -> str:
+def told_ratio(ratio: Ratio | None) -> str:
     if ratio is None:
         return ""
     return f"{ratio.value:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio.is_sure else f"{ratio.value:.2f}"

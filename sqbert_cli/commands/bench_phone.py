@@ -1,0 +1,68 @@
+"""`sqbert bench --device`: from its options to what is shown and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqbert_cli.phone.course import Course
+from sqbert_cli.phone.target import find_target, public_key, setup_lines, ssh_files
+
+DEFAULT_MODELS = ("squeezebert-base", "bert-base")
+
+
+@dataclass(frozen=True)
+class PhoneWish:
+    """Which phone, and what is to become of the result."""
+
+    device: str
+    serial: str | None
+    any_device: bool
+    models: Sequence[str] | None
+    json: Path | None
+    plot: Path | None
+    compare: Path | None
+    markdown: bool
+    offline: bool
+
+
+def show_setup() -> None:
+    """Say what is typed in Termux once; the key is made here."""
+    from sqbert_cli.console import data, talk
+
+    talk.print("In Termux (from its GitHub releases or F-Droid), once:")
+    for line in setup_lines(public_key(ssh_files())):
+        data.print(line, soft_wrap=True)
+
+
+def run_phone(wish: PhoneWish, course: Course) -> None:
+    """Find the phone first: nothing heavy is imported while there is none."""
+    target = find_target(wish.device, wish.serial, wish.any_device)
+
+    from sqbert_cli.bench.report import compare, read_report, write_report
+    from sqbert_cli.commands.bench_runs import draw, shown
+    from sqbert_cli.phone.measure import measure
+    from sqbert_cli.phone.session import Found, new_report
+    from sqbert_cli.views.bench import show_comparison
+    from sqbert_cli.views.phone import show_found, show_phone
+
+    before = read_report(wish.compare) if wish.compare else None
+    report = new_report(target)
+    models = wish.models or DEFAULT_MODELS
+    try:
+        with TemporaryDirectory() as folder:
+            events = measure(target, models, course, report, Path(folder), offline=wish.offline)
+            for event in shown(events):
+                if isinstance(event, Found):
+                    show_found(event)
+    finally:  # of a run that was stopped, what there is
+        if report.measurements:
+            show_phone(report, markdown=wish.markdown)
+            if wish.json is not None:
+                write_report(report, wish.json)
+    if wish.plot is not None:
+        draw(report, wish.plot)
+    if before is not None:
+        show_comparison(compare(before, report), report.baseline, markdown=wish.markdown)

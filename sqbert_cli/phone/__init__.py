@@ -1,0 +1,1 @@
+"""Latency on an attached phone: transport, runtimes, conditions, results."""

@@ -1,0 +1,133 @@
+"""What comes back from the phone: one JSON object, behind it a line with its checksum and size.
+
+adb's exit status is not to be trusted: of version 29 it is 0 where the phone vanished.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import isfinite
+from statistics import median
+from typing import Any
+
+from sqbert_cli.phone.links import Ran
+from sqbert_cli.phone.problems import PhoneError, Status
+
+MARK = "SQBERT-RESULT v1"
+MARKED = re.compile(rf"(?s)(.*)\n{MARK} ([0-9a-f]{{64}}) +-? *([0-9]+)\s*")
+DRIFT = 1.05
+FREQUENCY = 0.9
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A model as the phone ran it."""
+
+    name: str
+    load_ms: float
+    first_ms: float
+    logits: tuple[tuple[float, ...], ...]
+    times_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    runner: str
+    engine: str
+    path: str
+    machine: str
+    threads: int
+    affinity: tuple[int, ...]
+    """The cores it ran on; empty where the phone does not say."""
+    models: tuple[Timed, ...]
+    watched: tuple[tuple[int | None, ...], ...]
+    """Of each round, the frequencies in kHz of the watched cores."""
+    peak_kb: int
+
+
+def read_result(ran: Ran) -> Result:
+    """Check and parse a run's output. Raises `PhoneError` where it is not whole, whatever the status."""
+    match = MARKED.fullmatch(ran.out)
+    if match is None:
+        raise _no_mark(ran)
+    body, digest, size = match[1].encode() + b"\n", match[2], int(match[3])
+    if len(body) != size or sha256(body).hexdigest() != digest:
+        raise PhoneError(
+            Status.BAD_RESULT, f"the result came back damaged: {len(body)} of {size} bytes", "run it again"
+        )
+    try:
+        return parse_result(json.loads(body))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise PhoneError(Status.BAD_RESULT, f"the result is none of ours: {error!r}") from error
+
+
+def _no_mark(ran: Ran) -> PhoneError:
+    said = next((line for line in reversed(ran.err.splitlines()) if line.strip()), "")
+    if "torch cannot be imported" in said:
+        return PhoneError(
+            Status.NO_TORCH,
+            f"Termux has no PyTorch that works: {said.split('imported: ')[-1]}",
+            "in Termux: `pkg upgrade && pkg install python-torch`; or measure with `--runtime native`",
+        )
+    if ran.status in (124, 137):
+        return PhoneError(Status.TOO_LONG, "the run took too long and was ended", "fewer `--runs`, or a smaller model")
+    if "xec format error" in said or "not executable" in said:
+        return PhoneError(Status.WRONG_ARCHITECTURE, f"the phone cannot run the native program: {said}")
+    if "No space left" in ran.err:
+        return PhoneError(Status.NO_SPACE, "the phone's storage is full", "make room, or use `--purge`")
+    if said:
+        return PhoneError(Status.RUNNER_FAILED, f"the run failed on the phone: {said}")
+    return PhoneError(
+        Status.LOST,
+        "the result did not come back whole: the phone was lost, or something ended the run",
+        "is the cable loose, or did Android end Termux? Keep it in front, with `termux-wake-lock`",
+    )
+
+
+def parse_result(values: dict[str, Any]) -> Result:
+    return Result(
+        **{name: str(values[name]) for name in ("runner", "engine", "path", "machine")},
+        threads=int(values["threads"]),
+        affinity=tuple(map(int, values["affinity"])),
+        models=tuple(map(_timed, values["models"])),
+        watched=tuple(tuple(None if one is None else int(one) for one in row) for row in values["watched"]),
+        peak_kb=int(values["peak_kb"]),
+    )
+
+
+def _timed(values: dict[str, Any]) -> Timed:
+    timed = Timed(
+        name=str(values["name"]),
+        load_ms=float(values["load_ms"]),
+        first_ms=float(values["first_ms"]),
+        logits=tuple(tuple(map(float, row)) for row in values["logits"]),
+        times_ms=tuple(map(float, values["times_ms"])),
+    )
+    if not all(isfinite(time) and time > 0 for time in (timed.load_ms, timed.first_ms, *timed.times_ms)):
+        raise ValueError(f"times that are none, of {timed.name}")
+    return timed
+
+
+def drift(times: Sequence[float]) -> float:
+    """The last third's median over the first third's."""
+    third = max(1, len(times) // 3)
+    return median(times[-third:]) / median(times[:third])
+
+
+def throttling(result: Result, max_khz: int | None, status_rose: bool) -> list[str]:
+    """Return what says that the phone did not keep its speed; nothing: it was steady."""
+    signs = [
+        f"{timed.name} took {drift(timed.times_ms):.2f} times as long at the end"
+        for timed in result.models
+        if timed.times_ms and drift(timed.times_ms) > DRIFT
+    ]
+    rounds = [max(known) for row in result.watched if (known := [one for one in row if one is not None])]
+    if rounds and max_khz and median(rounds) < FREQUENCY * max_khz:
+        signs.append(f"its cores ran at {median(rounds) / 1e6:.2f} of {max_khz / 1e6:.2f} GHz")
+    if status_rose:
+        signs.append("its thermal status rose")
+    return signs

@@ -1,0 +1,63 @@
+"""A phone's benchmark for a person: what was found, then a table, then how steady it was."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from sqbert_cli.bench.report import REFERENCE
+from sqbert_cli.bench.statistics import summarise
+from sqbert_cli.console import data, printable, talk
+from sqbert_cli.phone.session import Found, PhoneReport, PhoneRun, told
+from sqbert_cli.views.bench import print_table, told_ratio
+
+PAPER = (
+    "For context, not for comparison: the paper (2020) tells of 1.7 s for BERT-base on a Pixel 3 and of a SqueezeBERT "
+    "4.3 times as fast, in the PyTorch Mobile of its time, another engine."
+)
+
+
+def show_found(found: Found) -> None:
+    mark, style = ("ok", "green") if found.is_fine else ("--", "yellow")
+    talk.print(Text.assemble((mark, style), f"  {found.what}: {printable(found.detail)}"))
+
+
+def show_phone(report: PhoneReport, *, markdown: bool) -> None:
+    facts = report.machine
+    label = "" if report.is_pixel_3 else "  (not a Pixel 3)"
+    if markdown:
+        data.print(f"{printable(facts['processor'])}{label}, {printable(facts['system'])}; sqbert {facts['sqbert']}\n")
+        print_table(_latencies(report), markdown=True)
+        return
+    data.print(Text.assemble(("\n" + printable(facts["processor"]), "bold"), label, f"  {facts['system']}"))
+    print_table(_latencies(report))
+    for run in report.runs:
+        data.print(Text(_verdict(run), "dim"))
+    for conditions in (report.conditions[:1] + report.conditions[-1:])[: len(report.conditions)]:
+        data.print(Text(told(conditions), "dim"))
+    if report.forced:
+        data.print(Text(f"measured all the same (--force): {'; '.join(report.forced)}", "yellow"))
+    data.print(Text(f"\n{PAPER}", "dim"))
+
+
+def _latencies(report: PhoneReport) -> Table:
+    table = Table("model", "engine", box=None, pad_edge=False, header_style="dim")
+    for name in ("threads", "median, ms", "p90", "p95", "min", "first run", "load", f"of {REFERENCE}"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rest = {(run.result.runner, run.result.threads, one.name): one for run in report.runs for one in run.result.models}
+    for measured in report.measurements:
+        case, of = measured.case, summarise(measured.times_ms)
+        timed = rest[case.engine, case.shape.threads, case.model]
+        times = (of.median, of.p90, of.p95, of.min, timed.first_ms, timed.load_ms)
+        table.add_row(
+            Text(printable(case.model)), case.engine, str(case.shape.threads), *(f"{time:.1f}" for time in times),
+            told_ratio(report.ratio(measured, REFERENCE)),
+        )  # fmt: skip
+    return table
+
+
+def _verdict(run: PhoneRun) -> str:
+    result = run.result
+    state = "throttled: " + "; ".join(run.signs) if run.signs else "steady"
+    cores = f"on cores {', '.join(map(str, result.affinity))}" if run.is_pinned else "not pinned to the big cores"
+    return f"{result.runner}, {result.threads} threads: {state}; {cores}; {result.engine}, {result.path}"

@@ -1,0 +1,309 @@
+"""The phone's benchmark without a phone: what is read, chosen, told and judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sqbert_cli.bench.report import compare, read_report, write_report
+from sqbert_cli.phone.adb import Seen, choose, complaint, find_adb, parse_devices
+from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
+from sqbert_cli.phone.facts import parse_conditions, parse_facts
+from sqbert_cli.phone.links import Ran, SshFiles, SshLink
+from sqbert_cli.phone.problems import PhoneError, Status
+from sqbert_cli.phone.result import MARK, drift, parse_result, read_result, throttling
+from sqbert_cli.phone.session import PhoneReport
+from tests.conftest import run_sqbert
+
+DEVICES = """List of devices attached
+89ABX0ABC              device usb:1-2 product:blueline model:Pixel_3 device:blueline transport_id:1
+emulator-5556          device product:sdk_gphone64 model:sdk device:emu64x transport_id:2
+192.168.1.7:5555       offline transport_id:4
+0A1B2C                 unauthorized usb:1-3 transport_id:5
+FA7                    no permissions (user in plugdev group; are your udev rules wrong?); see [http://x] usb:1-1
+
+"""
+PIXEL, EMULATOR, OFFLINE, UNKNOWN, CLOSED = parse_devices(DEVICES.splitlines())
+
+
+def test_devices_are_read_as_adb_lists_them() -> None:
+    assert Seen("89ABX0ABC", "device", "blueline", "Pixel 3") == PIXEL
+    assert (EMULATOR.product, OFFLINE.state, UNKNOWN.state) == ("emu64x", "offline", "unauthorized")
+    assert CLOSED.state.startswith("no permissions (user in plugdev")
+    assert list(parse_devices(["* daemon started successfully", "List of devices attached", ""])) == []
+
+
+@pytest.mark.parametrize(
+    ("phones", "serial", "status"),
+    [
+        ([], None, Status.NO_PHONE),
+        ([PIXEL], "other", Status.NO_PHONE),
+        ([UNKNOWN], None, Status.UNAUTHORIZED),
+        ([OFFLINE], None, Status.OFFLINE),
+        ([CLOSED], None, Status.NO_PERMISSION),
+        ([EMULATOR, UNKNOWN], None, Status.SEVERAL),
+        ([PIXEL, PIXEL], None, Status.SEVERAL),
+        ([Seen("1", "recovery")], None, Status.OFFLINE),
+    ],
+)
+def test_every_state_has_its_own_error(phones: list[Seen], serial: str | None, status: Status) -> None:
+    with pytest.raises(PhoneError) as caught:
+        choose(phones, serial)
+    assert caught.value.status == status
+    assert caught.value.hint
+
+
+def test_the_phone_that_is_meant_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose([PIXEL, EMULATOR, UNKNOWN]) is PIXEL
+    assert choose([PIXEL, EMULATOR], "emulator-5556") is EMULATOR
+    monkeypatch.setenv("ANDROID_SERIAL", "emulator-5556")
+    assert choose([PIXEL, EMULATOR]) is EMULATOR
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("error: device '89AB' not found", Status.LOST),
+        ("adb: device offline", Status.OFFLINE),
+        ("error: device unauthorized.\nThis adb server's $ADB_VENDOR_KEYS is not set", Status.UNAUTHORIZED),
+        ("error: more than one device/emulator", Status.SEVERAL),
+        ("error: closed", Status.LOST),
+    ],
+)
+def test_adbs_complaints_are_told_from_the_phones(said: str, status: Status) -> None:
+    problem = complaint(said)
+    assert problem is not None
+    assert problem.status == status
+    assert complaint("/bin/sh: nothing: not found") is None
+
+
+def test_adb_is_found_where_it_is_named_or_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("SQBERT_ADB", "ANDROID_SDK_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(PhoneError, match="there is no adb") as caught:
+        find_adb()
+    assert caught.value.status == Status.NO_ADB
+    program = tmp_path / "sdk" / "platform-tools" / "adb"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("ANDROID_HOME", str(tmp_path / "sdk"))
+    assert find_adb() == str(program)
+    monkeypatch.setenv("SQBERT_ADB", str(tmp_path / "gone"))
+    with pytest.raises(PhoneError, match="gone"):
+        find_adb()
+
+
+def test_without_adb_the_command_says_so_at_once_and_loads_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('LOADED', sorted({'torch', 'numpy'} & set(sys.modules))))\n"
+        "sys.argv = ['sqbert', 'bench', '--device', 'pixel3']\nfrom sqbert_cli.cli import main; main()"
+    )
+    environment = {"PATH": str(tmp_path), "HOME": str(tmp_path), "COLUMNS": "200"}
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert ended.returncode == Status.NO_ADB
+    assert "there is no adb" in ended.stderr
+    assert "apt install adb" in ended.stderr
+    assert ended.stdout == "LOADED []\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--device pixel4", "--device ssh:-oProxyCommand=x", "--device ssh:", "--check", "--serial x",
+        "--device pixel3 --engines sqbert", "--device pixel3 --lengths 8,16", "--device pixel3 --runtime fast",
+    ],
+)  # fmt: skip
+def test_mistakes_are_told_before_anything_is_done(words: str) -> None:
+    ran = run_sqbert("bench", *words.split())
+    assert ran.status == 2, ran.err
+
+
+CONDITIONS = """battery|AC powered: false
+battery|USB powered: true
+battery|level: 87
+battery|scale: 100
+battery|temperature: 271
+battery|technology: Li-ion
+thermal|0
+wakefulness|Awake
+low_power|0
+cpu|0|1766400|300000|schedutil
+cpu|1|1766400|300000|schedutil
+cpu|10|2803200|2803200|schedutil
+cpu|4|2803200|825600|schedutil
+zone|cpu0-silver-usr|31000
+zone|battery|27
+zone|refused|
+"""
+
+
+def test_conditions_are_read() -> None:
+    found = parse_conditions(CONDITIONS.splitlines())
+    assert (found.battery_percent, found.battery_celsius, found.is_powered) == (87, 27.1, True)
+    assert (found.thermal_status, found.low_power, found.wakefulness) == (0, False, "Awake")
+    assert found.big_cores == (4, 10)
+    assert found.zones_celsius == {"cpu0-silver-usr": 31.0, "battery": 27.0}
+    assert list(found.problems()) == []
+
+
+def test_a_machine_that_says_nothing_has_no_problems() -> None:
+    found = parse_conditions(["low_power|", "cpu|0|||", "zone||"])
+    assert (found.battery_percent, found.thermal_status, found.big_cores) == (None, None, ())
+    assert list(found.problems()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "cools"),
+    [
+        ("temperature: 271", "temperature: 412", "41.2 °C", True),
+        ("thermal|0", "thermal|2", "thermal status 2", True),
+        ("level: 87", "level: 12", "at 12 %", False),
+        ("low_power|0", "low_power|1", "battery saver", False),
+    ],
+)
+def test_a_phone_in_bad_condition(old: str, new: str, said: str, cools: bool) -> None:
+    found = parse_conditions(CONDITIONS.replace(old, new).splitlines())
+    assert [said in problem for problem in found.problems()] == [True]
+    assert bool(list(found.too_warm())) == cools
+
+
+@given(st.lists(st.text(alphabet="|:=0123456789batterycpuzonehmal-. ", max_size=40)))
+def test_whatever_a_phone_says_is_read(lines: list[str]) -> None:
+    parse_conditions(lines)
+    parse_facts(lines)
+
+
+def test_facts_of_a_phone_and_of_a_board() -> None:
+    phone = parse_facts(
+        ["ro.product.manufacturer=Google", "ro.product.model=Pixel 3", "ro.build.version.release=12", "machine=aarch64"]
+    )
+    assert (phone.name, phone.system, phone.machine) == ("Google Pixel 3", "Android 12", "aarch64")
+    assert parse_facts(["board=Raspberry Pi 4\0", "machine=aarch64"]).name == "Raspberry Pi 4"
+
+
+BODY: dict[str, Any] = {
+    "runner": "native", "engine": "C", "path": "products", "machine": "aarch64", "threads": 4, "affinity": [4, 5],
+    "models": [{"name": "m", "load_ms": 1, "first_ms": 2, "logits": [[0.5, 1], [1, 2]], "times_ms": [3, 3, 3, 3.0]}],
+    "watched": [[2_800_000, None]] * 4, "peak_kb": 1,
+}  # fmt: skip
+
+
+def came_back(body: str, digest: str | None = None, size: int | None = None, status: int = 0, err: str = "") -> Ran:
+    digest = digest or hashlib.sha256(body.encode()).hexdigest()
+    return Ran(status, f"{body}{MARK} {digest} - {len(body) if size is None else size}\n", err)
+
+
+def test_a_whole_result_is_read_whatever_the_status() -> None:
+    body = json.dumps(BODY) + "\n"
+    for status in (0, 1, 255):
+        assert read_result(came_back(body, status=status)).models[0].times_ms == (3, 3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("ran", "status"),
+    [
+        (Ran(0, json.dumps(BODY) + "\n", ""), Status.LOST),
+        (Ran(0, "", ""), Status.LOST),
+        (came_back(json.dumps(BODY) + "\n", size=10), Status.BAD_RESULT),
+        (came_back(json.dumps(BODY) + "\n", digest="0" * 64), Status.BAD_RESULT),
+        (came_back("[]\n"), Status.BAD_RESULT),
+        (came_back("[" * 100_000 + "\n"), Status.BAD_RESULT),
+        (came_back(json.dumps(BODY | {"watched": 3}) + "\n"), Status.BAD_RESULT),
+        (came_back(json.dumps(BODY | {"threads": 1e999}) + "\n"), Status.BAD_RESULT),
+        (Ran(137, "", "Killed"), Status.TOO_LONG),
+        (Ran(1, "", "sqbert-phone: torch cannot be imported: No module named 'torch'"), Status.NO_TORCH),
+        (Ran(126, "", "sh: ./sqbert-phone: not executable: 64-bit ELF file"), Status.WRONG_ARCHITECTURE),
+        (Ran(1, "", "sh: result.json: No space left on device"), Status.NO_SPACE),
+        (Ran(2, "", "sqbert-phone: bad weights"), Status.RUNNER_FAILED),
+    ],
+)
+def test_a_result_that_is_not_whole_is_an_error_of_its_own(ran: Ran, status: Status) -> None:
+    with pytest.raises(PhoneError) as caught:
+        read_result(ran)
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("time", [0, -1, float("nan"), float("inf")])
+def test_times_that_are_none_are_refused(time: float) -> None:
+    model = BODY["models"][0] | {"times_ms": [time]}
+    with pytest.raises(ValueError, match="times that are none"):
+        parse_result(BODY | {"models": [model]})
+
+
+def test_steady_and_throttled() -> None:
+    steady = parse_result(BODY)
+    assert throttling(steady, 2_800_000, status_rose=False) == []
+    assert throttling(steady, 2_800_000, status_rose=True) == ["its thermal status rose"]
+    assert "2.80 of 3.20 GHz" in throttling(steady, 3_200_000, status_rose=False)[0]
+    slower = BODY["models"][0] | {"times_ms": [1.0, 1.0, 1.0, 1.1, 1.2, 1.2]}
+    assert "1.20 times as long" in throttling(parse_result(BODY | {"models": [slower]}), None, status_rose=False)[0]
+    assert drift([1.0]) == 1
+
+
+def test_another_host_key_says_how_to_forget_it(tmp_path: Path) -> None:
+    link = SshLink("127.0.0.1", SshFiles(tmp_path).options("89AB", 8022))
+    problem = link.problem(Ran(255, "", "Host key verification failed.\r\n"))
+    assert problem is not None
+    assert problem.status == Status.HOST_KEY
+    assert f"ssh-keygen -f {tmp_path}/known_hosts -R sqbert-89AB" in str(problem.hint)
+    assert link.problem(Ran(1, "", "a program's own failure")) is None
+
+
+@pytest.mark.parametrize("model_type", ["squeezebert", "bert"])
+def test_the_runner_needs_one_file_and_says_what_we_say(model_type: str, make_model: Any, tmp_path: Path) -> None:
+    cargo = pack(str(make_model(model_type=model_type, vocab_size=120, initializer_range=0.3)), 12, tmp_path)
+    write_rows(tmp_path / "inputs.txt", *token_rows(12))
+    write_runner(tmp_path / "runner.pyz")
+    options = "--inputs inputs.txt --threads 1 --warmup 1 --runs 3 --cpus 0,99 --watch inputs.txt,gone"
+    ran = subprocess.run(
+        [sys.executable, "-I", "runner.pyz", *options.split(), cargo.file.name], cwd=tmp_path, capture_output=True
+    )
+    result = parse_result(json.loads(ran.stdout))
+    assert far_from(cargo, result.models[0].logits) < 1e-5
+    assert len(result.models[0].times_ms) == len(result.watched) == 3
+    assert result.affinity == (0,)
+    assert result.watched[0] == (None, None)
+
+
+def test_the_padded_row_tells_whether_padding_is_seen(make_model: Any, tmp_path: Path) -> None:
+    cargo = pack(str(make_model(vocab_size=120)), 12, tmp_path)
+    full, padded = cargo.expected.tolist()
+    assert far_from(cargo, [full, padded]) < 1e-6
+    assert far_from(cargo, [full, full]) > 1e-3
+    assert far_from(cargo, [full]) == float("inf")
+    assert not far_from(cargo, [full, [float("nan")] * 2]) <= 1e-3
+
+
+def test_the_runner_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_runner(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_phones_report_is_compared_beside_bert_base(tmp_path: Path) -> None:
+    from sqbert_cli.bench.cases import Case, Measurement, Shape
+
+    def report(*times: float) -> PhoneReport:
+        cases = (Case(name, "native", "float32", Shape(1, 128, 4)) for name in ("squeezebert-base", "bert-base"))
+        measured = [Measurement(case, (time,) * 8, 0.0, 1.0, "random") for case, time in zip(cases, times, strict=True)]
+        return PhoneReport(machine={}, models={}, baseline="", measurements=measured)
+
+    write_report(report(100, 300), tmp_path / "a.json")
+    old, new = read_report(tmp_path / "a.json"), report(75, 450)
+    assert new.ratio(new.measurements[0]).value == 6  # type: ignore[union-attr]
+    first, control = compare(old, new)
+    assert first.ratio is not None
+    assert first.ratio.value == 2  # the phone ran at two thirds of its speed, and still it was faster
+    assert control.ratio is None
