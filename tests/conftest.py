@@ -55,7 +55,7 @@ class Ran:
     err: str
 
 
-def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | None = None) -> Ran:
+def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | None = None, timeout: float = 300) -> Ran:
     """Run the command in a process of its own."""
     ended = subprocess.run(
         [sys.executable, "-m", "sqbert_cli", *map(str, arguments)],
@@ -63,7 +63,7 @@ def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | Non
         capture_output=True,
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=300,
+        timeout=timeout,
     )
     return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

@@ -292,6 +292,17 @@ def test_the_runner_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_the_weights_are_the_same_bytes_each_time_and_any_reader_reads_them(make_model: Any, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    model = str(make_model(vocab_size=120))
+    first, second = pack(model, 8, tmp_path), pack(model, 8, tmp_path)
+    assert first.sha256 == second.sha256 == hashlib.sha256(first.file.read_bytes()).hexdigest()
+    tensors = load_file(first.file)
+    assert tensors["transformer.encoder.layers.1.output.conv1d.weight"].shape == (32, 16, 1)
+    assert tensors["classifier.bias"].shape == (2,)
+
+
 def test_a_phones_report_is_compared_beside_bert_base(tmp_path: Path) -> None:
     from sqbert_cli.bench.cases import Case, Measurement, Shape
 

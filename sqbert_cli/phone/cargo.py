@@ -5,7 +5,8 @@ Weights are one safetensors file for both runtimes: float32 under the reference'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import torch
-from safetensors.torch import save_file
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.bench.cases import Shape
@@ -79,7 +79,7 @@ def pack(name: str, length: int, folder: Path, *, offline: bool = False) -> Carg
         "block_layer_norm_eps": network.config.block_layer_norm_eps,
         "num_labels": len(tensors["classifier.bias"]),
     }
-    save_file(tensors, file, {key: str(value) for key, value in shape.items()})
+    write_safetensors(file, tensors, {key: str(value) for key, value in shape.items()})
     ids, mask = token_rows(length)
     return Cargo(
         name=name,
@@ -88,6 +88,21 @@ def pack(name: str, length: int, folder: Path, *, offline: bool = False) -> Carg
         expected=network(head, *Batch(ids, mask, torch.zeros_like(ids)).inputs()),
         about=Subject(name, network, weights).about(Shape(1, length, 1)),
     )
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], said: Mapping[str, str]) -> None:
+    """Write float32 tensors with metadata; the same bytes each time (its library promises no order)."""
+    header: dict[str, Any] = {"__metadata__": said}
+    end = 0
+    for name, tensor in tensors.items():
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    told = json.dumps(header).encode()
+    told += b" " * (-len(told) % 8)
+    with open(path, "wb") as file:
+        file.write(len(told).to_bytes(8, "little") + told)
+        for tensor in tensors.values():
+            file.write(tensor.numpy().tobytes())
 
 
 def token_rows(length: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -91,7 +91,7 @@ def _one_run(
         cpus=cores,
         watched=[f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq" for core in cores],
     )
-    yield Progress(f"{runtime.name}, {threads} threads: {course.runs} runs of each model", 0, 1)
+    yield Progress(f"{runtime.name}, {counted(threads)}: {course.runs} runs of each model", 0, 1)
     with job_on(runtime) as job:
         place(runtime, job, inputs)
         result = read_result(carry_out(runtime, job, plan))
@@ -102,7 +102,11 @@ def _one_run(
     report.runs.append(PhoneRun(result, signs, is_pinned, differences))
     report.measurements += _measurements(runtime, cargos, result, course.length, differences)
     said = f"logits as on this computer (differences up to {max(differences.values()):.1e}); {result.engine}"
-    yield Found(f"{runtime.name}, {threads} threads", said)
+    yield Found(f"{runtime.name}, {counted(threads)}", said)
+
+
+def counted(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads != 1)}"
 
 
 def compare(cargos: Sequence[Cargo], result: Result) -> dict[str, float]:

@@ -57,7 +57,7 @@ def parse() -> argparse.Namespace:
 
 def end_with_stdin() -> None:
     """When the computer's side is gone, nothing may stay running."""
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not through sys.stdin, whose lock the interpreter wants when it ends
         pass
     os._exit(3)
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from sqbert_cli.bench.report import REFERENCE
 from sqbert_cli.bench.statistics import summarise
 from sqbert_cli.console import data, printable, talk
+from sqbert_cli.phone.measure import counted
 from sqbert_cli.phone.session import Found, PhoneReport, PhoneRun, told
 from sqbert_cli.views.bench import print_table, told_ratio
 
@@ -60,4 +61,4 @@ def _verdict(run: PhoneRun) -> str:
     result = run.result
     state = "throttled: " + "; ".join(run.signs) if run.signs else "steady"
     cores = f"on cores {', '.join(map(str, result.affinity))}" if run.is_pinned else "not pinned to the big cores"
-    return f"{result.runner}, {result.threads} threads: {state}; {cores}; {result.engine}, {result.path}"
+    return f"{result.runner}, {counted(result.threads)}: {state}; {cores}; {result.engine}, {result.path}"

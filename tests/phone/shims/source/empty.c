@@ -1,0 +1,2 @@
+/* Stands for libtermux-exec.so, which is preloaded in Termux. */
+extern int nothing;

@@ -1,0 +1,295 @@
+"""`sqbert bench --device pixel3` against phones whose every part but the silicon is real."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqbert_cli.phone.problems import Status
+from tests.conftest import ROOT
+
+from .namespace import wait_until
+from .phone import Phone
+
+pytestmark = pytest.mark.phones
+BOTH_CLIENTS = pytest.mark.parametrize("phone", ["adb-29", "adb-34"], indirect=True)
+MANY = ("--runs", "100000")
+"""More than a test waits for: it ends the run in another way."""
+
+
+@pytest.fixture(scope="module")
+def models(make_model: Callable[..., Path]) -> str:
+    """Two tiny models, as the command names them."""
+    sizes: dict[str, Any] = {"vocab_size": 120, "initializer_range": 0.3}
+    return ",".join(str(make_model(model_type=name, **sizes)) for name in ("squeezebert", "bert"))
+
+
+def command(models: str, *words: str) -> list[str]:
+    always = ["--device", "pixel3", "--models", models, "--lengths", "16", "--threads", "1"]
+    return [sys.executable, "-m", "sqbert_cli", "bench", *always, *words]
+
+
+def bench(phone: Phone, models: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    return phone.run(command(models, *words), cwd=ROOT)
+
+
+def weights_only(phone: Phone) -> bool:
+    return all("/weights/" in name and name.endswith(".safetensors") for name in phone.files())
+
+
+def is_clean(phone: Phone) -> bool:
+    return not phone.processes() and weights_only(phone) and not phone.forwards()
+
+
+def failed(phone: Phone, models: str, *words: str) -> tuple[int, str]:
+    """A run that ends in an error: its status and what it said; nothing of it is left."""
+    ended = bench(phone, models, *words)
+    assert is_clean(phone), (phone.files(), phone.processes())
+    said = ended.stderr.decode()
+    assert "Traceback" not in said
+    return ended.returncode, said
+
+
+@BOTH_CLIENTS
+def test_check_does_all_but_the_measurement(phone: Phone, models: str) -> None:
+    ended = bench(phone, models, "--check", "--runtime", "termux")
+    assert ended.returncode == 0, ended.stderr.decode()
+    lines = ended.stderr.decode().splitlines()
+    assert [line[4:].split(":")[0] for line in lines] == [
+        "phone",
+        "conditions",
+        "termux",
+        "weights",
+        "termux, 1 thread",
+    ]
+    assert all(line.startswith("ok  ") for line in lines)
+    assert "through run-as com.termux" in lines[2]
+    assert ended.stdout == b""
+    assert is_clean(phone)
+
+
+def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> None:
+    words = ("--runtime", "termux", "--runs", "12", "--threads", "1,2", "--json", str(tmp_path / "a.json"))
+    ended = phone.run([*command(models), *words], cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"Google Pixel 3 (sdm845)" in ended.stdout
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert [one["case"]["shape"]["threads"] for one in report["measurements"]] == [1, 1, 2, 2]
+    assert all(len(one["times_ms"]) == 12 and one["difference"] < 1e-4 for one in report["measurements"])
+    assert len(report["conditions"]) == 3
+    run = report["runs"][0]
+    assert run["is_pinned"]
+    assert set(run["result"]["affinity"]) <= set(big_cores(phone))
+    assert run["result"]["watched"] == [[2803200] * len(big_cores(phone))] * 12
+    assert report["phone"]["build"].startswith("google/blueline")
+    assert is_clean(phone)
+    again = bench(
+        phone, models, "--runtime", "termux", "--runs", "12", "--compare", str(tmp_path / "a.json"), "--markdown"
+    )
+    assert b"| model" in again.stdout
+
+
+def big_cores(phone: Phone) -> list[int]:
+    folders = phone.path("/sys/devices/system/cpu").glob("cpu[0-9]*")
+    return [int(one.name[3:]) for one in folders if (one / "cpufreq/cpuinfo_max_freq").read_text().strip() == "2803200"]
+
+
+def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None:
+    phone.install_termux(debuggable=False)
+    status, said = failed(phone, models, "--runtime", "termux", "--check")
+    assert status == Status.LOST
+    assert "its sshd must run" in said
+    setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
+    key = setup.stdout.decode().split("echo '")[1].split("'")[0]
+    assert key.startswith("ssh-ed25519 ")
+    phone.ssh_key.unlink()  # only the key of --setup is of use
+    phone.start_sshd(key)
+    ended = bench(phone, models, "--runtime", "termux", "--check")
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"through Termux's sshd" in ended.stderr
+    assert is_clean(phone)
+
+
+def test_the_arm64_program_says_what_pytorch_says(arm64: Phone, models: str, tmp_path: Path) -> None:
+    words = ("--runs", "10", "--threads", "1,4", "--json", str(tmp_path / "a.json"))
+    ended = arm64.run([*command(models), *words], cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert "there is no Termux on the phone" in ended.stderr.decode()
+    report = json.loads((tmp_path / "a.json").read_text())
+    assert {one["case"]["engine"] for one in report["measurements"]} == {"native"}
+    assert all(one["difference"] < 1e-4 and len(one["times_ms"]) >= 10 for one in report["measurements"])
+    assert {run["result"]["machine"] for run in report["runs"]} == {"aarch64"}
+    assert is_clean(arm64)
+
+
+@pytest.mark.slow
+def test_full_size_weights_on_arm64(arm64: Phone) -> None:
+    ended = bench(arm64, "squeezebert-base,bert-base", "--runtime", "native", "--check", "--purge")
+    assert ended.returncode == 0, ended.stderr.decode()
+    difference = float(ended.stderr.decode().split("differences up to ")[1].split(")")[0])
+    assert difference < 1e-4
+    assert arm64.files() == []
+
+
+def running(phone: Phone) -> bool:
+    return any("--lifeline" in process.command for process in phone.processes())
+
+
+def begin(phone: Phone, models: str, *words: str) -> subprocess.Popen[bytes]:
+    """A command whose run on the phone is under way."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = phone.start([*command(models, *MANY), *words], cwd=ROOT, **pipes)
+    wait_until(lambda: running(phone), "the run on the phone")
+    return process
+
+
+@BOTH_CLIENTS
+def test_a_phone_that_is_lost_in_the_middle(phone: Phone, models: str) -> None:
+    process = begin(phone, models, "--runtime", "termux")
+    phone.kill_adbd()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (Status.LOST, Status.OFFLINE), said.decode()
+    wait_until(lambda: not phone.processes() and weights_only(phone), "a clean phone")
+    phone.start_adbd()
+    assert is_clean(phone)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_the_computers_side_is_ended(phone: Phone, models: str, sent: signal.Signals, status: int) -> None:
+    process = begin(phone, models, "--runtime", "termux")
+    process.send_signal(sent)
+    process.communicate(timeout=60)
+    assert process.returncode == status
+    wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+def test_the_native_program_ends_with_the_computer(arm64: Phone, models: str) -> None:
+    process = begin(arm64, models, "--runtime", "native")
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: is_clean(arm64), "a clean phone")
+
+
+def test_termux_without_torch(phone: Phone, models: str) -> None:
+    phone.write("/data/data/com.termux/files/usr/bin/python", '#!/bin/sh\nexec /system/python -S "$@"\n')
+    status, said = failed(phone, models, "--runtime", "termux")
+    assert status == Status.NO_TORCH, said
+    assert "pkg install python python-torch" in said
+
+
+def test_no_termux(phone: Phone, models: str) -> None:
+    phone.remove_termux()
+    status, said = failed(phone, models, "--runtime", "termux")
+    assert status == Status.NO_TERMUX
+    assert "--setup" in said
+    status, said = failed(phone, models)
+    assert status == Status.WRONG_ARCHITECTURE, said
+
+
+def test_two_phones_and_none(phone: Phone, models: str) -> None:
+    other = phone.start_adbd(6557)
+    status, said = failed(phone, models)
+    assert status == Status.SEVERAL
+    assert phone.serial in said
+    assert other in said
+    assert bench(phone, models, "--runtime", "termux", "--check", "--serial", phone.serial).returncode == 0
+    for port in (6555, 6557):
+        phone.kill_adbd(port)
+    phone.adb("disconnect")
+    began = time.monotonic()
+    ended = bench(phone, models)
+    assert ended.returncode == Status.NO_PHONE
+    assert b"adb sees no phone" in ended.stderr
+    assert time.monotonic() - began < 10  # under one where nothing else runs
+
+
+@pytest.mark.parametrize(("state", "status"), [("unauthorized", Status.UNAUTHORIZED), ("offline", Status.OFFLINE)])
+def test_phones_that_cannot_be_asked(phone: Phone, models: str, state: str, status: Status) -> None:
+    serial = phone.start_stub(state, 6559)
+    ended = bench(phone, models, "--serial", serial)
+    assert ended.returncode == status, ended.stderr.decode()
+
+
+def test_another_phone_is_refused_or_labelled(phone: Phone, models: str) -> None:
+    phone.replace("/system/build.prop", "ro.product.device=blueline", "ro.product.device=walleye")
+    status, said = failed(phone, models)
+    assert status == Status.WRONG_PHONE
+    assert "walleye" in said
+    ended = bench(phone, models, "--any-device", "--runtime", "termux", "--runs", "10")
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"(not a Pixel 3)" in ended.stdout
+
+
+HOT = ("/system/dumpsys.battery", "temperature: 271", "temperature: 412")
+EMPTY = ("/system/dumpsys.battery", "level: 87", "level: 12")
+
+
+@pytest.mark.parametrize(("change", "told"), [(HOT, "41.2 °C"), (EMPTY, "at 12 %")])
+def test_a_phone_in_bad_condition(phone: Phone, models: str, change: Sequence[str], told: str) -> None:
+    phone.replace(*change)
+    status, said = failed(phone, models, "--cooldown", "0.5")
+    assert status == Status.CONDITIONS
+    assert told in said
+    ended = bench(phone, models, "--force", "--runtime", "termux", "--runs", "10")
+    assert ended.returncode == 0
+    assert "measured all the same (--force)" in ended.stdout.decode()
+    assert told in ended.stdout.decode()
+
+
+def test_a_warm_phone_is_waited_for(phone: Phone, models: str) -> None:
+    phone.replace(*HOT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = phone.start(command(models, "--check", "--runtime", "termux"), cwd=ROOT, **pipes)
+    time.sleep(3)
+    assert process.poll() is None
+    phone.replace(HOT[0], HOT[2], HOT[1])
+    assert process.wait(timeout=60) == 0
+
+
+def test_cores_below_their_frequency_are_told(phone: Phone, models: str) -> None:
+    for core in big_cores(phone):
+        phone.write(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq", "1209600\n")
+    ended = bench(phone, models, "--runtime", "termux", "--runs", "10")
+    assert "throttled" in ended.stdout.decode()
+    assert "1.21 of 2.80 GHz" in ended.stdout.decode()
+
+
+def test_a_full_phone(phone: Phone, models: str) -> None:
+    phone.small_disk("40k", "/data/data/com.termux/files/home")
+    status, said = failed(phone, models, "--runtime", "termux")
+    assert status == Status.NO_SPACE, said
+
+
+def test_another_host_key(phone: Phone, models: str) -> None:
+    phone.install_termux(debuggable=False)
+    setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
+    phone.start_sshd(setup.stdout.decode().split("echo '")[1].split("'")[0])
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
+    known = next(phone.home.rglob("known_hosts"))
+    name, kind, _ = known.read_text().splitlines()[0].split(maxsplit=2)
+    other = phone.ssh_key.with_suffix(".pub").read_text().split()[1]
+    known.write_text(f"{name} {kind} {other}\n")
+    status, said = failed(phone, models, "--runtime", "termux")
+    assert status == Status.HOST_KEY, said
+    assert "ssh-keygen -f" in said
+
+
+def test_purge_leaves_nothing(phone: Phone, models: str) -> None:
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
+    assert phone.files()
+    assert bench(phone, models, "--runtime", "termux", "--check", "--purge").returncode == 0
+    assert phone.files() == []
+
+
+def test_a_damaged_cache_is_sent_again(phone: Phone, models: str) -> None:
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
+    phone.path(phone.files()[0]).write_bytes(b"x")
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
