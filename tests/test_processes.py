@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,6 +65,51 @@ def test_two_processes_have_the_curve_of_one(command: str, texts: Path, tiny_mod
     for ours, theirs in zip(one, two, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-4)
     assert json.loads((tmp_path / "two" / "training.json").read_text())["versions"]["processes"] == 2
+
+
+def start_machines(count: int, arguments: list[str], *more: str) -> list[subprocess.Popen[str]]:
+    """What `torchrun` is given on each of several machines, of which all are this one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = ["--nnodes", str(count), "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "test",
+               "--rdzv-endpoint", f"127.0.0.1:{port}"]  # fmt: skip
+    command = [sys.executable, "-m", "torch.distributed.run", *meeting, "-m", "sqbert_cli", *arguments, *more]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(count)]  # type: ignore[call-overload]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machines", [1, 2])
+def test_a_run_of_two_machines_loses_one_and_goes_on_with_others(
+    machines: int, texts: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = arguments_of("adamw", texts, tiny_model)
+    arguments[arguments.index("--steps") + 1] = "60"
+    ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
+    assert ran.status == 0, ran.err
+    output = ["--output", str(tmp_path / "cut")]
+    both = start_machines(2, arguments, *output)
+    progress = tmp_path / "cut" / ".resume" / "progress.pt"
+    deadline = time.monotonic() + 200
+    while not progress.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for child in children(both[1].pid):
+        os.kill(child, signal.SIGKILL)
+    said = [process.communicate(timeout=200)[1] for process in both]
+    assert all(process.returncode for process in both), said
+    assert progress.is_file(), said
+    again = start_machines(machines, arguments, *output, "--resume")
+    said = [process.communicate(timeout=200)[1] for process in again]
+    assert not any(process.returncode for process in again), said
+    assert ("the same curve, not the same bits" in "".join(said)) == (machines == 1)
+    assert "".join(said).count("saved to") == 1
+    for ours, theirs in zip(history(tmp_path / "whole"), history(tmp_path / "cut"), strict=True):
+        assert theirs == pytest.approx(ours, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -20,10 +20,10 @@ from sqbert_cli.training.finetune import Evaluation, LeftOut
 from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
 from sqbert_cli.training.pretrain import HeldOut
 from sqbert_cli.training.processes import Processes
-from sqbert_cli.training.run import Run
+from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.teacher import TeacherScores
 
-TrainingEvent = LeftOut | Step | Evaluation | TeacherScores | HeldOut | Finished
+TrainingEvent = LeftOut | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
 """Between two lines about a run that nobody watches."""
 LISTED = 5
@@ -80,6 +80,9 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
                 case LeftOut():
                     some = ", ".join(event.sources[:LISTED])
                     show_warning(f"{event.head}: {len(event.sources):,} examples do not fit into windows: {some}")
+                case Resumed(changes=changes) if changes:
+                    same = "the same curve, not the same bits"
+                    show_warning(f"going on from step {event.step} with {'; '.join(changes)}: {same}")
                 case TeacherScores():
                     note = "asking the teacher"
                     bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)

@@ -22,7 +22,7 @@ from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
-from sqbert_cli.training.run import Run, windows_hash
+from sqbert_cli.training.run import Resumed, Run, windows_hash
 from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
@@ -102,7 +102,7 @@ def finetune(
     run: Run,
     guidance: Guidance | None = None,
     vectors: tuple[Split, Checkpoint] | None = None,
-) -> Iterator[LeftOut | TeacherScores | Step | Evaluation | Finished]:
+) -> Iterator[LeftOut | TeacherScores | Resumed | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
 
     Of several tasks each step is of one, drawn in proportion to its windows to a power. `vectors` are running
@@ -133,7 +133,7 @@ def finetune(
     compile_layers(student.network.transformer, run.device)
     trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
     identity = run.identity(settings, told)
-    run.start(trainer, identity)
+    yield from run.start(trainer, identity)
     eval_steps = settings.eval_steps or -(-plan.steps_per_epoch // 2)
 
     def losses(step: int) -> Iterator[MicroBatch]:

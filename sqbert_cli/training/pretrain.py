@@ -16,7 +16,7 @@ from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
 from sqbert_cli.training.passages import Passages, split_documents
 from sqbert_cli.training.reading import Reader, Reading
-from sqbert_cli.training.run import Run
+from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.sampler import Sampler
 from sqbert_cli.training.text_losses import LOSSES, Guided, Look, guided, shares_told
 
@@ -64,7 +64,7 @@ def pretrain(
     settings: PretrainSettings,
     run: Run,
     teacher: Checkpoint | None = None,
-) -> Iterator[Step | HeldOut | Finished]:
+) -> Iterator[Resumed | Step | HeldOut | Finished]:
     """Teach the student the objectives, and its heads for them; it is changed in place."""
     phases = [_Phase.of(files, settings.max_length, settings)]
     if settings.long_steps:
@@ -84,7 +84,7 @@ def pretrain(
             "teacher's weights": None if teacher is None else weights_hash(teacher),
         },
     )
-    run.start(trainer, identity)
+    yield from run.start(trainer, identity)
 
     def losses(step: int) -> Iterator[MicroBatch]:
         phase = phases[step >= settings.steps]

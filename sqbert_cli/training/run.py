@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -15,13 +15,26 @@ import tokenizers
 import torch
 
 from sqbert_cli import __version__
-from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, write_checkpoint
+from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
+from sqbert_cli.tensors import UNREADABLE
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer
 from sqbert_cli.training.processes import ALONE, Processes, leave_processes
+
+SHARED_OUT = ("processes", "threads")
+"""How the work of a step is shared; with others the curve is the same, to rounding, and the bits are not."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run has gone on from its resume file."""
+
+    step: int
+    changes: tuple[str, ...]
+    """What is shared out otherwise than before."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,7 @@ class Run:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def identity(self, settings: OptimiserSettings, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What the bits of a run depend on; a run goes on only with the same."""
+        """What the bits of a run depend on; a run goes on only with the same, `SHARED_OUT` aside."""
         chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
         computing = {
             "device": self.device.type,
@@ -57,10 +70,11 @@ class Run:
         }
         return {**chosen, **values, **computing}
 
-    def start(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
+    def start(self, trainer: Trainer, identity: Mapping[str, Any]) -> Iterator[Resumed]:
         """Begin at step 0, or where the resume file left off."""
         if self.resume and self.file.is_file():
-            _load(trainer, self.file, identity)
+            changes = _load(trainer, self.file, identity)
+            yield Resumed(trainer.progress.step, changes)
 
     def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
         """By the first process only."""
@@ -156,14 +170,14 @@ def windows_hash(windows: Sequence[Window], *more: object) -> str:
     return digest.hexdigest()
 
 
-def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
+def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> tuple[str, ...]:
     saved = read_tensors(file)
-    different = [
-        f"{name}: was {saved['identity'].get(name)}, now {value}"
+    changes = {
+        name: f"{name}: was {saved['identity'].get(name)}, now {value}"
         for name, value in identity.items()
         if saved["identity"].get(name) != value
-    ]
-    if different:
+    }
+    if different := [change for name, change in changes.items() if name not in SHARED_OUT]:
         raise SqbertError(
             f"`{file}` belongs to another run:\n  " + "\n  ".join(different),
             hint=f"resume with the same settings and data, or remove `{file.parent}` to start anew",
@@ -174,3 +188,4 @@ def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> None:
     trainer.optimiser.load_state_dict(saved["optimiser"])
     for name, value in saved["progress"].items():
         setattr(trainer.progress, name, value)
+    return tuple(changes.values())
