@@ -68,6 +68,8 @@ def pack(name: str, length: int, folder: Path, *, offline: bool = False) -> Carg
     network, head, weights = load_network(name, offline=offline)
     if length > network.config.max_position_embeddings:
         raise SqbertError(f"`{name}` reads {network.config.max_position_embeddings} tokens at most, not {length}")
+    if network.config.vocab_size < FEWEST_WORDS:
+        raise SqbertError(f"`{name}` knows {network.config.vocab_size} word pieces, fewer than {FEWEST_WORDS}")
     prefix, file = f"heads.{head}.", folder / f"{sha256(name.encode()).hexdigest()[:12]}.safetensors"
     tensors = {
         key.removeprefix(prefix): tensor.float().contiguous()

@@ -18,7 +18,7 @@ from sqbert_cli.phone.links import Ran
 from sqbert_cli.phone.problems import PhoneError, Status
 
 MARK = "SQBERT-RESULT v1"
-MARKED = re.compile(rf"(?s)(.*)\n{MARK} ([0-9a-f]{{64}}) +-? *([0-9]+)\s*")
+MARKED = re.compile(rf"(?s)(.*)\n{MARK} ([0-9a-f]{{64}}) {{1,9}}(?:- {{0,9}})?([0-9]{{1,15}})\s*")
 DRIFT = 1.05
 FREQUENCY = 0.9
 

@@ -25,7 +25,8 @@ def show_found(found: Found) -> None:
 
 def show_phone(report: PhoneReport, *, markdown: bool) -> None:
     facts = report.machine
-    label = "" if report.is_pixel_3 else "  (not a Pixel 3)"
+    is_other = report.phone is not None and report.phone.device and not report.is_pixel_3
+    label = "  (not a Pixel 3)" if is_other else ""
     if markdown:
         data.print(f"{printable(facts['processor'])}{label}, {printable(facts['system'])}; sqbert {facts['sqbert']}\n")
         print_table(_latencies(report), markdown=True)
