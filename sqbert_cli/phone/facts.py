@@ -118,8 +118,9 @@ def parse_facts(lines: Sequence[str]) -> Facts:
 
 def parse_conditions(lines: Sequence[str]) -> Conditions:
     said = [line.split("|") for line in lines]
-    battery = dict(re.split(r":\s*", row[1], maxsplit=1) for row in said if row[0] == "battery" and len(row) == 2 and ":" in row[1])
-    single = {row[0]: row[1] for row in said if len(row) == 2}
+    pairs = [row for row in said if len(row) == 2]
+    battery = dict(re.split(r":\s*", value, maxsplit=1) for key, value in pairs if key == "battery" and ":" in value)
+    single = {row[0]: row[1] for row in pairs}
     level, scale, tenths = (_number(battery.get(name)) for name in ("level", "scale", "temperature"))
     powered = [value for name, value in battery.items() if name.endswith("powered")]
     thermal, low = _number(single.get("thermal")), _number(single.get("low_power"))

@@ -59,8 +59,9 @@ static inline lanes exp2_lanes(lanes x) {
 
 /* GELU, x * Phi(x), from max(x, 0) - |x| * Phi(-|x|): the polynomial is log2(Phi(-|x|)); absolute error 2.4e-7. */
 static inline lanes gelu(lanes x) {
-    static const float series[] = {-3.239616555e-7f, 5.028188287e-6f,  3.865123535e-6f, -6.846314132e-4f, 7.947380839e-3f,
-                                   -5.329622014e-2f, -4.588239348e-1f, -1.151190544f,   -0.9999938283f};
+    static const float series[] = {-3.239616555e-7f, 5.028188287e-6f,  3.865123535e-6f,
+                                   -6.846314132e-4f, 7.947380839e-3f,  -5.329622014e-2f,
+                                   -4.588239348e-1f, -1.151190544f,    -0.9999938283f};
     lanes size = smaller(larger(x, -x), lanes_of(6)); /* what lies beyond adds under 1e-8 */
     lanes tail = exp2_lanes(polynomial(size, series, sizeof series / sizeof *series));
     return larger(lanes_of(0), x) - size * tail;
