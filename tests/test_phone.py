@@ -244,20 +244,25 @@ def test_times_that_are_none_are_refused(time: float) -> None:
 
 def test_steady_and_throttled() -> None:
     steady = parse_result(BODY)
-    assert throttling(steady, 2_800_000, status_rose=False) == []
-    assert throttling(steady, 2_800_000, status_rose=True) == ["its thermal status rose"]
-    assert "2.80 of 3.20 GHz" in throttling(steady, 3_200_000, status_rose=False)[0]
+    assert throttling(steady, 2_800_000, []) == []
+    assert throttling(steady, 2_800_000, ["it is warm"]) == ["it is warm"]
+    assert "2.80 of 3.20 GHz" in throttling(steady, 3_200_000, [])[0]
     slower = BODY["models"][0] | {"times_ms": [1.0, 1.0, 1.0, 1.1, 1.2, 1.2]}
-    assert "1.20 times as long" in throttling(parse_result(BODY | {"models": [slower]}), None, status_rose=False)[0]
+    assert "1.20 times as long" in throttling(parse_result(BODY | {"models": [slower]}), None, [])[0]
     assert drift([1.0]) == 1
 
 
 def test_another_host_key_says_how_to_forget_it(tmp_path: Path) -> None:
     link = SshLink("127.0.0.1", SshFiles(tmp_path).options("89AB", 8022))
-    problem = link.problem(Ran(255, "", "Host key verification failed.\r\n"))
+    problem = link.problem(
+        Ran(255, "", "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.")
+    )
     assert problem is not None
     assert problem.status == Status.HOST_KEY
     assert f"ssh-keygen -f {tmp_path}/known_hosts -R sqbert-89AB" in str(problem.hint)
+    unknown = SshLink("pi@board").problem(Ran(255, "", "Host key verification failed.\r\n"))
+    assert unknown is not None
+    assert unknown.status == Status.LOST  # never seen is not changed
     assert link.problem(Ran(1, "", "a program's own failure")) is None
 
 

@@ -122,7 +122,8 @@ def bench(
     """
     if device is None and any((runtime, serial, any_device, cooldown is not None, force, check, setup, purge)):
         raise typer.BadParameter("the options of a phone go with --device pixel3 or --device ssh:HOST")
-    if device is not None and any((engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1")):
+    of_here = (engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1", seconds != 3.0)
+    if device is not None and any(of_here):
         raise typer.BadParameter("--device goes with --models, --lengths, --threads, --runs, --json, --plot, --compare")
     if device is not None and device != "pixel3" and not re.fullmatch(r"ssh:[^-].*", device):
         raise typer.BadParameter(f"--device is pixel3 or ssh:HOST, not `{device}`")
@@ -138,7 +139,7 @@ def bench(
     if device is not None and len(token_counts) > 1:
         raise typer.BadParameter("--device takes one of --lengths")
     chosen = options.listed(models, "--models")
-    thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 1024)
+    thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 64 if device else 1024)
     if device is not None:
         from sqbert_cli.commands.bench_phone import PhoneWish, run_phone, show_setup
 

@@ -88,6 +88,8 @@ class Conditions:
         yield from self.too_warm()
         if self.battery_percent is not None and self.battery_percent < LEAST_BATTERY:
             yield f"its battery is at {self.battery_percent:.0f} %, under {LEAST_BATTERY:.0f}"
+        if self.wakefulness in ("Asleep", "Dozing"):
+            yield "its screen is off, and it may slow down: wake it"
         if self.low_power:
             yield "its battery saver is on"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
@@ -85,26 +85,29 @@ class SshLink:
     options: tuple[str, ...] = ()
     folder: str = ".cache/sqbert"
     name: str = "ssh"
-    remedy: str = "try `ssh HOST true`: it must work without a password"
+    remedy: str = "try `ssh HOST true`: it must work without a password, and know the host's key"
+    status: Status = Status.LOST
+    """Of an error of ssh itself."""
 
     def argv(self, command: str) -> list[str]:
-        return ["ssh", *SSH_OPTIONS, *self.options, self.host, command]
+        return ["ssh", *SSH_OPTIONS, *self.options, self.host, f"exec sh -c {quote(command)}"]
 
     def problem(self, ran: Ran) -> PhoneError | None:
         if ran.status != 255:
             return None
-        if "Host key verification failed" in ran.err:
+        if "IDENTIFICATION HAS CHANGED" in ran.err:
             return PhoneError(
                 Status.HOST_KEY,
                 f"{self.host} has another host key than before: another phone, or Termux was installed anew",
                 f"if that is so, remove the old key: {self._forget()}",
             )
-        return PhoneError(Status.LOST, f"ssh to {self.host} failed: {_last(ran.err)}", self.remedy)
+        return PhoneError(self.status, f"ssh to {self.host} failed: {_last(ran.err)}", self.remedy)
 
     def _forget(self) -> str:
         names = dict(option.split("=", 1) for option in self.options if "=" in option)
-        file = f"-f {quote(names['UserKnownHostsFile'])} " if "UserKnownHostsFile" in names else ""
-        return f"`ssh-keygen {file}-R {names.get('HostKeyAlias', self.host)}`"
+        file = names.get("UserKnownHostsFile", "").strip('"')
+        host = names.get("HostKeyAlias", self.host.rpartition("@")[2])
+        return f"`ssh-keygen {f'-f {quote(file)} ' if file else ''}-R {host}`"
 
 
 @dataclass(frozen=True)
@@ -118,9 +121,9 @@ class SshFiles:
         object.__setattr__(self, "key", self.folder / "termux_key")
 
     def options(self, serial: str, port: int) -> tuple[str, ...]:
-        own = (f"UserKnownHostsFile={self.folder / 'known_hosts'}", f"HostKeyAlias=sqbert-{serial}")
+        own = (f'UserKnownHostsFile="{self.folder / "known_hosts"}"', f"HostKeyAlias=sqbert-{serial}")
         chosen = [*own, "StrictHostKeyChecking=accept-new"]
-        key = ("-i", str(self.key)) if self.key.is_file() else ()
+        key = ("-i", str(self.key), "-o", "IdentitiesOnly=yes") if self.key.is_file() else ()
         return ("-p", str(port), *key, *(part for option in chosen for part in ("-o", option)))
 
 
@@ -131,7 +134,8 @@ def forwarded(adb: str, serial: str, port: int) -> Iterator[int]:
     try:
         yield own
     finally:
-        subprocess.run([adb, "-s", serial, "forward", "--remove", f"tcp:{own}"], capture_output=True, timeout=30)
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run([adb, "-s", serial, "forward", "--remove", f"tcp:{own}"], capture_output=True, timeout=30)
 
 
 def run(link: Link, command: str, *, source: Path | None = None, timeout: float = SHORT) -> Ran:

@@ -15,9 +15,9 @@ from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import Result, read_result, throttling
 from sqbert_cli.phone.runtimes import Plan, Runtime, carry_out, place
 from sqbert_cli.phone.session import Event, Found, PhoneReport, PhoneRun, await_conditions, runtimes
-from sqbert_cli.phone.target import Target
+from sqbert_cli.phone.target import Target, enter_termux
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 def measure(
@@ -25,15 +25,16 @@ def measure(
 ) -> Iterator[Event]:
     """Do the whole course, adding to the report; with no runs, all but the measurement."""
     yield Found("phone", f"{target.facts.name}, {target.facts.system}, {target.facts.machine}, {target.facts.build}")
-    yield from await_conditions(target, course, report)
     with ExitStack() as stack:
+        if course.purge:
+            stack.callback(_purge, target)
+        yield from await_conditions(target, course, report)
         some: list[Runtime] = []
         for one in runtimes(target, course.runtime, folder, stack):
             if isinstance(one, Found):
                 yield one
             else:
                 some.append(one)
-                stack.callback(_purge, one, course)
         cargos = []
         for place_, name in enumerate(models):
             yield Progress(f"packing {name}", place_, len(models))
@@ -43,13 +44,16 @@ def measure(
         for runtime in some:
             yield from _send_weights(runtime, cargos)
             for threads in course.threads:
+                if report.runs:  # which have warmed it
+                    yield from await_conditions(target, course, report)
                 yield from _one_run(target, runtime, cargos, threads, course, report, folder / "inputs.txt")
 
 
-def _purge(runtime: Runtime, course: Course) -> None:
-    if course.purge:
-        with suppress(PhoneError):  # of a phone that is gone: why is told already
-            purge(runtime.link)
+def _purge(target: Target) -> None:
+    """Of both places, if they can be entered."""
+    purge(target.link)
+    with suppress(PhoneError), ExitStack() as stack:
+        purge(enter_termux(target, stack))
 
 
 @contextmanager
@@ -59,11 +63,9 @@ def job_on(runtime: Runtime) -> Iterator[Job]:
     try:
         make_folders(runtime.link, job)
         yield job
-    except BaseException:
-        with suppress(PhoneError):  # a phone that is gone cleans itself; the first error is the one to be told
+    finally:
+        with suppress(PhoneError):  # a phone that is gone cleans itself; what it was is told already, or not of weight
             remove(runtime.link, job)
-        raise
-    remove(runtime.link, job)
 
 
 def _send_weights(runtime: Runtime, cargos: Sequence[Cargo]) -> Iterator[Event]:
@@ -96,11 +98,11 @@ def _one_run(
         place(runtime, job, inputs)
         result = read_result(carry_out(runtime, job, plan))
     differences = compare(cargos, result)
-    report.conditions.append(ask_conditions(target.link))
-    signs = throttling(result, _highest(before), _rose(before, report.conditions[-1])) if course.runs else []
-    is_pinned = bool(cores) and set(result.affinity) <= set(cores)
-    report.runs.append(PhoneRun(result, signs, is_pinned, differences))
     report.measurements += _measurements(runtime, cargos, result, course.length, differences)
+    signs = throttling(result, _highest(before), before.too_warm())
+    report.runs.append(PhoneRun(result, signs, is_pinned(result, cores), differences))
+    report.conditions.append(ask_conditions(target.link))  # after what is to be kept is kept
+    signs += report.conditions[-1].too_warm()
     said = f"logits as on this computer (differences up to {max(differences.values()):.1e}); {result.engine}"
     yield Found(f"{runtime.name}, {counted(threads)}", said)
 
@@ -138,5 +140,5 @@ def _highest(conditions: Conditions) -> int | None:
     return max((cpu.max_khz for cpu in conditions.cpus if cpu.max_khz), default=None)
 
 
-def _rose(before: Conditions, after: Conditions) -> bool:
-    return (after.thermal_status or 0) > (before.thermal_status or 0)
+def is_pinned(result: Result, cores: Sequence[int]) -> bool:
+    return bool(cores) and bool(result.affinity) and set(result.affinity) <= set(cores)

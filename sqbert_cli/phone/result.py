@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import isfinite
@@ -66,7 +66,9 @@ def read_result(ran: Ran) -> Result:
 
 
 def _no_mark(ran: Ran) -> PhoneError:
-    said = next((line for line in reversed(ran.err.splitlines()) if line.strip()), "")
+    lines = [line for line in ran.err.splitlines() if line.strip()]
+    own = [line for line in lines if line.startswith("sqbert-phone:")]
+    said = (own or lines or [""])[-1]
     if "torch cannot be imported" in said:
         return PhoneError(
             Status.NO_TORCH,
@@ -118,8 +120,8 @@ def drift(times: Sequence[float]) -> float:
     return median(times[-third:]) / median(times[:third])
 
 
-def throttling(result: Result, max_khz: int | None, status_rose: bool) -> list[str]:
-    """Return what says that the phone did not keep its speed; nothing: it was steady."""
+def throttling(result: Result, max_khz: int | None, heat: Iterable[str]) -> list[str]:
+    """Return what says that the phone did not keep its speed, with how warm it was; nothing: it was steady."""
     signs = [
         f"{timed.name} took {drift(timed.times_ms):.2f} times as long at the end"
         for timed in result.models
@@ -128,6 +130,4 @@ def throttling(result: Result, max_khz: int | None, status_rose: bool) -> list[s
     rounds = [max(known) for row in result.watched if (known := [one for one in row if one is not None])]
     if rounds and max_khz and median(rounds) < FREQUENCY * max_khz:
         signs.append(f"its cores ran at {median(rounds) / 1e6:.2f} of {max_khz / 1e6:.2f} GHz")
-    if status_rose:
-        signs.append("its thermal status rose")
-    return signs
+    return [*signs, *heat]

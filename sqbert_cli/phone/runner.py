@@ -29,7 +29,9 @@ def main() -> None:
     options = parse()
     if options.lifeline:
         threading.Thread(target=end_with_stdin, daemon=True).start()
-    affinity = pin([int(cpu) for cpu in options.cpus.split(",") if cpu])
+    before = pin([int(cpu) for cpu in options.cpus.split(",") if cpu])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # which torch does not tell, read when it is loaded
+        os.environ[name] = str(options.threads)
     try:
         import torch
     except Exception as error:  # a broken build raises more than ImportError
@@ -37,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
         result = measure(options)
-    json.dump(result | {"affinity": affinity}, sys.stdout)
+    json.dump(result | {"affinity": sorted({*before, *affinity()})}, sys.stdout)
     print()
 
 
@@ -64,11 +66,14 @@ def end_with_stdin() -> None:
 
 def pin(cpus: Sequence[int]) -> list[int]:
     """Stay on those of `cpus` that are allowed, if any; return where we are."""
-    if not hasattr(os, "sched_setaffinity"):
-        return []
-    if wanted := os.sched_getaffinity(0) & set(cpus):
+    if wanted := set(affinity()) & set(cpus):
         os.sched_setaffinity(0, wanted)
-    return sorted(os.sched_getaffinity(0))
+    return affinity()
+
+
+def affinity() -> list[int]:
+    """The cores that are ours; the phone may move a process while it runs."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:

@@ -22,6 +22,12 @@ SECONDS = 300.0
 LIMIT = 1_800
 """Seconds after which the phone itself ends a run."""
 
+BUSY = "another run of sqbert is under way on it"
+NO_OTHER = (
+    f'for p in ../job-*/pid; do [ -f $p ] && kill -0 "$(cat $p)" 2>/dev/null && {{ echo "{BUSY}" >&2; exit 75; }}; done'
+)
+"""Two runs at once would share the cores, and each would look steady."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -78,12 +84,14 @@ def carry_out(runtime: Runtime, job: Job, plan: Plan) -> Ran:
 def script(runtime: Runtime, job: Job, plan: Plan) -> str:
     options = (
         f"--inputs inputs.txt --threads {plan.threads} --warmup {plan.warmup} --runs {plan.runs} --lifeline "
-        f"--max-seconds {SECONDS:.0f} --cpus {','.join(map(str, plan.cpus))} --watch {','.join(plan.watched)}"
+        f"--max-seconds {SECONDS:.0f}"
     )
+    for option, values in (("--cpus", plan.cpus), ("--watch", plan.watched)):
+        options += f" {option} {','.join(map(str, values))}" if values else ""
     files = " ".join(f"../weights/{sha256}.safetensors" for sha256 in plan.weights)
     own = f"echo $$ > pid; exec {runtime.command} {options} {files}"
     return (  # adb's death would hang up on this shell, which has to clean up
-        f"trap '' HUP; cd {quote(job.folder)} || exit 1; "
+        f"trap '' HUP; cd {quote(job.folder)} || exit 1; {NO_OTHER}; "
         f"timeout -s KILL {LIMIT} sh -c {quote(own)} > result.json 2> errors; status=$?; "
         f"if [ $status = 0 ]; then cat result.json; echo {MARK} $(sha256sum < result.json) $(wc -c < result.json); fi; "
         f"cat errors >&2; cd ..; rm -rf {quote(job.folder.rsplit('/', 1)[-1])}; exit $status"

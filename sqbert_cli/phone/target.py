@@ -84,6 +84,7 @@ def enter_termux(target: Target, stack: ExitStack) -> Link:
         files.options(target.serial, port),
         folder=f"{TERMUX_HOME}/.cache/sqbert",
         name="Termux's sshd",
+        status=Status.NO_TERMUX,
         remedy=f"this Termux allows no `run-as`, so its sshd must run and know the key of sqbert: {SETUP}",
     )
     run(link, "true")
@@ -97,7 +98,7 @@ def check_torch(link: Link) -> str:
         raise PhoneError(
             Status.NO_TORCH,
             f"Termux has no PyTorch that works: {(ran.err.strip().splitlines() or ['?'])[-1]}",
-            f"in Termux: `pkg upgrade && pkg install python python-torch`; {SETUP}",
+            f"in Termux: `pkg upgrade && pkg install python-torch`, and by `pip` what it misses; {SETUP}",
         )
     return ran.out.strip()
 
@@ -105,7 +106,8 @@ def check_torch(link: Link) -> str:
 def setup_lines(public_key: str) -> list[str]:
     """What is typed in Termux once."""
     return [
-        "pkg update -y && pkg install -y python python-torch openssh",
+        "pkg update -y && pkg install -y python python-pip python-torch openssh",
+        "pip install typing_extensions filelock sympy networkx jinja2 fsspec",
         f"mkdir -p ~/.ssh && echo '{public_key}' >> ~/.ssh/authorized_keys && chmod 600 ~/.ssh/authorized_keys",
         "termux-wake-lock; sshd",
         "python -c 'import torch; print(torch.__version__)'",

@@ -44,7 +44,7 @@ def show_phone(report: PhoneReport, *, markdown: bool) -> None:
 
 def _latencies(report: PhoneReport) -> Table:
     table = Table("model", "engine", box=None, pad_edge=False, header_style="dim")
-    for name in ("threads", "median, ms", "p90", "p95", "min", "first run", "load", f"of {REFERENCE}"):
+    for name in ("threads", "runs", "median, ms", "p90", "p95", "min", "first run", "load", f"of {REFERENCE}"):
         table.add_column(name, justify="right", no_wrap=True)
     rest = {(run.result.runner, run.result.threads, one.name): one for run in report.runs for one in run.result.models}
     for measured in report.measurements:
@@ -52,14 +52,21 @@ def _latencies(report: PhoneReport) -> Table:
         timed = rest[case.engine, case.shape.threads, case.model]
         times = (of.median, of.p90, of.p95, of.min, timed.first_ms, timed.load_ms)
         table.add_row(
-            Text(printable(case.model)), case.engine, str(case.shape.threads), *(f"{time:.1f}" for time in times),
+            Text(printable(case.model)),
+            case.engine,
+            str(case.shape.threads),
+            str(len(measured.times_ms)),
+            *(f"{time:.1f}" for time in times),
             told_ratio(report.ratio(measured, REFERENCE)),
-        )  # fmt: skip
+        )
     return table
 
 
 def _verdict(run: PhoneRun) -> str:
     result = run.result
-    state = "throttled: " + "; ".join(run.signs) if run.signs else "steady"
+    is_known = any(one is not None for row in result.watched for one in row)
+    state = "throttled: " + "; ".join(run.signs) if run.signs else "steady" if is_known else "steady, clock unknown"
     cores = f"on cores {', '.join(map(str, result.affinity))}" if run.is_pinned else "not pinned to the big cores"
+    if 0 < len(result.affinity) < result.threads:
+        cores += ", fewer than threads"
     return f"{result.runner}, {counted(result.threads)}: {state}; {cores}; {result.engine}, {result.path}"

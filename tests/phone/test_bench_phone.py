@@ -105,7 +105,7 @@ def big_cores(phone: Phone) -> list[int]:
 def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None:
     phone.install_termux(debuggable=False)
     status, said = failed(phone, models, "--runtime", "termux", "--check")
-    assert status == Status.LOST
+    assert status == Status.NO_TERMUX
     assert "its sshd must run" in said
     setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
     key = setup.stdout.decode().split("echo '")[1].split("'")[0]
@@ -169,6 +169,36 @@ def test_the_computers_side_is_ended(phone: Phone, models: str, sent: signal.Sig
     process.communicate(timeout=60)
     assert process.returncode == status
     wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+def test_the_computer_is_gone_while_it_sends(phone: Phone) -> None:
+    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
+    wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
+    process.kill()
+    wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+def test_a_second_run_is_refused(phone: Phone, models: str) -> None:
+    begin(phone, models, "--runtime", "termux")
+    ended = bench(phone, models, "--runtime", "termux", "--check")
+    assert ended.returncode == Status.RUNNER_FAILED
+    assert b"another run of sqbert is under way" in ended.stderr
+    assert running(phone)
+
+
+def test_a_phone_that_hides_its_clock(phone: Phone, models: str) -> None:
+    for path in phone.path("/sys/devices/system/cpu").glob("cpu*/cpufreq/*"):
+        path.write_text("")
+    ended = bench(phone, models, "--runtime", "termux", "--runs", "10")
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"not pinned to the big cores" in ended.stdout
+
+
+def test_a_phone_whose_screen_is_off(phone: Phone, models: str) -> None:
+    phone.replace("/system/dumpsys.power", "mWakefulness=Awake", "mWakefulness=Asleep")
+    status, said = failed(phone, models)
+    assert status == Status.CONDITIONS
+    assert "wake it" in said
 
 
 def test_the_native_program_ends_with_the_computer(arm64: Phone, models: str) -> None:

@@ -54,9 +54,11 @@ def _zig_version() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build the phone's program with zig.")
     parser.add_argument("--machine", choices=TARGETS, default="aarch64")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where the program and build.json go")
+    parser.add_argument("--folder", type=Path, help="where the program and build.json go; default: the package")
     options = parser.parse_args()
-    print(build(options.machine, options.folder))
+    if options.folder is None and options.machine != "aarch64":
+        parser.error("the package holds the arm64 program: name another --folder")
+    print(build(options.machine, options.folder or HERE))
 
 
 if __name__ == "__main__":
