@@ -9,26 +9,23 @@ README.md          the model card (optional)
 
 from __future__ import annotations
 
-import json
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
 
 from sqbert_cli import __version__
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file, write_json
-from sqbert_cli.model.config import HeadConfig, HeadKind, SqueezeBertConfig
+from sqbert_cli.folder import read_config, read_heads, read_object
+from sqbert_cli.model.config import KIND_WORDS, HeadConfig, HeadKind, SqueezeBertConfig
 from sqbert_cli.model.network import Network
-from sqbert_cli.model.weights import State, from_disk, infer_heads, reference_names, to_disk
+from sqbert_cli.model.weights import from_disk, reference_names, to_disk
+from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.tokenizer import Tokenizer
 
 ARCHITECTURES: dict[HeadKind, str] = {
@@ -39,20 +36,6 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "vector": "Model",
     "pooler": "Model",
 }
-
-KIND_WORDS: dict[HeadKind, str] = {
-    "sequence": "whole texts",
-    "token": "entities",
-    "span": "answers to questions",
-    "masked_word": "masked words",
-    "vector": "vectors of texts",
-    "pooler": "nothing yet, a pooler",
-}
-
-# What a damaged or hostile file makes safetensors and the restricted unpickler raise.
-UNREADABLE = (
-    SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +73,18 @@ class Checkpoint:
             hint="choose one with `--head`" if heads else "train one with `sqbert finetune`, or name another `--model`",
         )
 
+    def one_head(self, name: str | None = None) -> HeadConfig | None:
+        """Return the head called `name`, else the only one that answers anything; `None` where none does.
+
+        Raises `SqbertError` where there are several, or none of that name.
+        """
+        heads = [head for head in self.heads if head.name == name or (name is None and head.kind != "pooler")]
+        if len(heads) == 1 or not (heads or name):
+            return heads[0] if heads else None
+        have = ", ".join(f"`{head.name}` ({KIND_WORDS[head.kind]})" for head in self.heads) or "none"
+        problem = f"has several heads: {have}" if name is None else f"has no head `{name}`; it has: {have}"
+        raise SqbertError(f"model `{self.name}` {problem}", hint="name one with `--head`")
+
     def head_for(self, wanted: HeadConfig, name: str | None = None) -> HeadConfig:
         """Return the head called `name`; else that of the name of `wanted`, of its labels, or the first of its kind."""
         alike = [head for head in self.heads if head.kind == wanted.kind]
@@ -102,8 +97,8 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     """Read a folder that we or transformers wrote; tensors come back in float32."""
     values = read_config(folder)
     config = SqueezeBertConfig.from_dict(values)
-    state = {name: tensor.float() for name, tensor in reference_names(_read_tensors(folder)).items()}
-    heads = _heads(values, state)
+    state = reference_names(read_tensors(folder))
+    heads = read_heads(values, list(state))
     if not any(head.kind in ("sequence", "pooler") for head in heads):  # nothing of ours reads it: a leftover
         state = {name: tensor for name, tensor in state.items() if not name.startswith("transformer.pooler.")}
     tokenizer = Tokenizer.read(folder, lowercase=_lowercase(folder))
@@ -144,73 +139,9 @@ def weights_hash(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    file = folder / "config.json"
-    if not file.is_file():
-        raise SqbertError(
-            f"`{folder}` is not a model folder: it has no `config.json`",
-            hint="expected config.json, model.safetensors and tokenizer.json",
-        )
-    return _read_object(file)
-
-
-def read_training(folder: Path) -> dict[str, Any]:
-    """How a model was trained, where its folder tells."""
-    file = folder / "training.json"
-    return _read_object(file) if file.is_file() else {}
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise SqbertError(f"`{file}` is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise SqbertError(f"`{file}` is not a JSON object")
-    return values
-
-
-def _read_tensors(folder: Path) -> State:
-    safe, pickled = folder / "model.safetensors", folder / "pytorch_model.bin"
-    file = safe if safe.is_file() else pickled
-    if not file.is_file():
-        raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
-    try:
-        state = load_file(safe) if file == safe else torch.load(pickled, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SqbertError(
-            f"`{file}` cannot be read as weights: {reason}",
-            hint="the file is damaged, or holds more than tensors (which is refused: it could run code)",
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise SqbertError(f"`{file}` is not a table of tensors by name")
-    return {str(name): tensor for name, tensor in state.items()}
-
-
-def _heads(values: Mapping[str, Any], state: State) -> tuple[HeadConfig, ...]:
-    try:
-        if "heads" in values:
-            return tuple(_head(name, **head) for name, head in values["heads"].items())
-        architecture = str((values.get("architectures") or [""])[0])
-        id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
-        labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
-    except (AttributeError, TypeError, ValueError, KeyError) as error:
-        raise SqbertError(f"config: the heads or their labels cannot be read: {error}") from error
-    if "MultipleChoice" in architecture:
-        raise SqbertError(f"config: `{architecture}` is not supported")
-    return infer_heads(list(state), architecture, labels, values.get("problem_type"))
-
-
-def _head(name: str, labels: Sequence[str] = (), **values: Any) -> HeadConfig:
-    if isinstance(labels, str):
-        raise TypeError(f"the labels of `{name}` are not a list")
-    return HeadConfig(name=name, labels=tuple(labels), **values)
-
-
 def _lowercase(folder: Path) -> bool:
     file = folder / "tokenizer_config.json"
-    return bool(_read_object(file).get("do_lower_case", True)) if file.is_file() else True
+    return bool(read_object(file).get("do_lower_case", True)) if file.is_file() else True
 
 
 def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:

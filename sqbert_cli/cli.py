@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -27,6 +28,12 @@ from sqbert_cli.console import forget, show_error
 from sqbert_cli.errors import SqbertError
 
 INTERRUPTED = 130
+HINTS = {
+    errno.ENOSPC: "free some space, or name another place; nothing is half-written",
+    errno.EDQUOT: "your share of the disk is used up; nothing is half-written",
+    errno.EROFS: "nothing can be written there; name another place",
+    errno.EACCES: "it is not yours to use; name another place",
+}
 
 
 @contextmanager
@@ -43,8 +50,8 @@ def boundary() -> Iterator[None]:
         forget(sys.stdout)
         raise typer.Exit(0) from None
     except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
-        reason = error.strerror or str(error)
-        show_error(SqbertError(f"{reason}: `{error.filename}`" if error.filename else reason))
+        reason, place = error.strerror or str(error), error.filename
+        show_error(SqbertError(f"{reason}: `{place}`", HINTS.get(error.errno or 0)) if place else SqbertError(reason))
         forget(sys.stdout)
         raise typer.Exit(1) from None
 

@@ -1,5 +1,8 @@
 """What a user can mend, said in the user's words."""
 
+MOST = 6_000
+"""Characters of a message."""
+
 
 class SqbertError(Exception):
     """A mistake in the input or the surroundings; shown as `error:` and `hint:`, without a traceback."""
@@ -8,6 +11,10 @@ class SqbertError(Exception):
     """How the command ends."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message, self.hint = shortened(message), None if hint is None else shortened(hint)
+        super().__init__(self.message)
+
+
+def shortened(text: str, most: int = MOST) -> str:
+    """Leave out the middle of what nobody would read: a message may quote a line of a million characters."""
+    return text if len(text) <= most else f"{text[: most * 3 // 4]} [...] {text[-most // 4 :]}"

@@ -4,27 +4,72 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import TemporaryDirectory, mkstemp
 from typing import IO, Any
+
+from sqbert_cli.errors import SqbertError
+
+UNFINISHED = ".part"
+"""How the names of files end that are being written."""
+MAX_TEXT = 64 << 20
+"""Bytes of a file of JSON or of words: far above any of a model, below what would fill a memory."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that appears under its name when it is complete, or not at all."""
-    descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = ""
     try:
+        descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and str(error.filename or UNFINISHED).endswith(UNFINISHED):
+            error.filename = str(path)  # what the user knows it as
         raise
+
+
+def sweep(folder: Path, seconds: float = 0.0) -> None:
+    """Remove what killed processes left unfinished in a folder of our own; in a shared one, after so many seconds."""
+    for file in folder.glob(f".*{UNFINISHED}"):
+        with suppress(FileNotFoundError):  # another process was faster
+            if time.time() - file.stat().st_mtime >= seconds:
+                file.unlink()
+
+
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Give a place for a file or a folder, which then moves to `path` or is gone; an empty folder there gives way."""
+    path = Path(os.path.abspath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=".") as temporary:
+        place = Path(temporary) / path.name
+        yield place
+        os.replace(place, path)
+
+
+def check_size(file: Path) -> None:
+    """Raise `SqbertError` before a file is read whole that is too large for it."""
+    if (size := file.stat().st_size) > MAX_TEXT:
+        raise SqbertError(f"`{file}` has {size:,} bytes, at most {MAX_TEXT:,} are read")
+
+
+def digest_of(file: Path, digest: Any) -> str:
+    """Feed a file to a hash of `hashlib`, in constant memory. Returns its hexadecimal digits."""
+    with file.open("rb") as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+    return str(digest.hexdigest())
 
 
 def _umask() -> int:

@@ -1,6 +1,6 @@
 """Model repositories of the Hugging Face hub, as folders of the hub's own cache.
 
-`huggingface_hub` lists, resumes, caches and checks sizes; the checksum of the weights is checked here.
+`huggingface_hub` lists, resumes, caches and checks sizes; what arrived is compared with the listing's hashes here.
 It is imported where it is used: most commands never need it.
 """
 
@@ -13,11 +13,13 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import digest_of
+from sqbert_cli.folder import WEIGHTS
 
-SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "README.md")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that a repository has
+SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "training.json", "README.md")
 
 
 def download(repo_id: str, *, revision: str | None = None, offline: bool = False) -> Path:
@@ -35,8 +37,9 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
         files = {file.rfilename: file for file in info.siblings or ()}
         weights = _weights(repo_id, files)
         folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=[*SMALL_FILES, weights]))
-        if lfs := files[weights].lfs:
-            _check(folder / weights, lfs.sha256)
+        for name in (*SMALL_FILES, weights):
+            if name in files and (folder / name).is_file():
+                _check(folder / name, files[name])
         return folder
 
 
@@ -81,19 +84,29 @@ def _weights(repo_id: str, names: Collection[str]) -> str:
     raise SqbertError(f"`{repo_id}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
 
 
-def _check(file: Path, sha256: str) -> None:
+def _check(file: Path, listed: Any) -> None:
     """Compare with the listing; a damaged file is removed, so that the next download fetches it again."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-    if digest.hexdigest() != sha256:
+    if listed.lfs:
+        kind, expected, digest = "SHA-256", listed.lfs.sha256, hashlib.sha256()
+    else:  # of git, over a header of its own
+        digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
+        kind, expected = "git hash", listed.blob_id
+    found = digest_of(file, digest)
+    if expected is not None and found != expected:
         file.resolve().unlink(missing_ok=True)  # the blob in the cache, to which `file` is a link
         file.unlink(missing_ok=True)
         raise SqbertError(
-            f"`{file.name}` arrived damaged: its SHA-256 is {digest.hexdigest()}, the hub says {sha256}",
+            f"`{file.name}` arrived damaged: its {kind} is {found}, the hub says {expected}",
             hint="it was removed; try again, and if this repeats, distrust the mirror or proxy",
         )
+
+
+def download_folder(repo_id: str) -> Path | None:
+    """Where the hub's own cache keeps what was downloaded of a repository, if it does."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{repo_id.replace('/', '--')}"
+    return folder if folder.is_dir() else None
 
 
 @contextmanager

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Mapping
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote
 
-import platformdirs
 import torch
 
 from sqbert_cli import hub
-from sqbert_cli.checkpoint import KIND_WORDS, Checkpoint, read_checkpoint, read_config, read_training, write_checkpoint
+from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import whole_file
-
-DEFAULT_MODEL = "sqbert-small"
-HUB_NAME = re.compile(r"(?P<repo_id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
+from sqbert_cli.files import digest_of, whole_file, whole_path, write_json
+from sqbert_cli.folder import read_config, read_training, weights_file
+from sqbert_cli.places import DEFAULT_MODEL, HubName, hub_name, pulled_models, remove_pulled, shipped_models
+from sqbert_cli.summary import (
+    CARD_FILE,
+    ORIGIN_FILE,
+    head_fields,
+    origin,
+    place_of,
+    read_origin,
+    training_fields,
+)
 
 
 def load_checkpoint(name: str | None = None, *, offline: bool = False) -> Checkpoint:
@@ -38,49 +42,38 @@ def find_model(name: str | None = None, *, offline: bool = False) -> Path:
         return folder
     if Path(name).is_dir():
         return Path(name)
-    match = HUB_NAME.fullmatch(name)
-    if match and ".." not in name and "--" not in match["repo_id"]:  # `--` is the slash in the cache's names
-        return _from_hub(match["repo_id"], match["revision"], offline or hub.is_offline())
+    if repository := hub_name(name):
+        return _from_hub(repository, offline or hub.is_offline())
     raise _no_model(name, list(shipped))
+
+
+def pull(name: HubName) -> Path:
+    """Return the folder of a repository in our own format, fetched and converted anew where it is damaged."""
+    folder = _from_hub(name, hub.is_offline())
+    if not _is_intact(folder):
+        source = hub.download(name.repo_id, revision=folder.name, offline=hub.is_offline())
+        for damaged in [one for one in pulled_models() if one.folder == folder]:
+            remove_pulled(damaged)
+        _convert(source, folder)
+        _remember(name, folder.name)
+    return folder
 
 
 def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any]:
     """Return what there is to be known of a model: its shape, parameters, bytes, heads and scores."""
     folder = find_model(name, offline=offline)
-    checkpoint, training = read_checkpoint(folder, name or DEFAULT_MODEL), read_training(folder)
-    files = [folder / file for file in ("model.safetensors", "pytorch_model.bin")]
+    checkpoint = read_checkpoint(folder, name or DEFAULT_MODEL)
     return {
         "name": checkpoint.name,
         "folder": str(folder),
+        **origin(place_of(checkpoint.name, folder)),
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
-        "bytes": next(file for file in files if file.is_file()).stat().st_size,
-        "dtype": read_config(folder).get("dtype", "float32"),
+        "bytes": weights_file(folder).stat().st_size,
+        "dtype": str(read_config(folder).get("dtype", "float32")),
         "config": checkpoint.config.to_dict(),
-        "heads": [
-            {
-                "name": head.name,
-                "kind": head.kind,
-                "answers": KIND_WORDS[head.kind],
-                "labels": list(head.labels),
-                "max_length": checkpoint.max_length(head),
-            }
-            for head in checkpoint.heads
-        ],
-        "scores": {split: scores["metrics"] for split, scores in training.get("scores", {}).items()},
-        "made_by": {key: training[key] for key in ("command", "task", "model", "teacher") if training.get(key)},
+        "heads": head_fields(checkpoint.heads, checkpoint.config.max_position_embeddings),
+        **training_fields(folder),
     }
-
-
-def shipped_models() -> dict[str, Path]:
-    """Folders of the models in the package (in a checkout: beside it) by name."""
-    package = Path(__file__).parent
-    root = package / "weights" if (package / "weights").is_dir() else package.parent / "weights"
-    return {config.parent.name: config.parent for config in sorted(root.glob("*/config.json"))}
-
-
-def cache_folder() -> Path:
-    """What can be fetched or computed again."""
-    return Path(os.environ.get("SQBERT_CACHE") or platformdirs.user_cache_dir("sqbert"))
 
 
 def _shipped_default(shipped: Mapping[str, Path]) -> Path:
@@ -103,41 +96,54 @@ def _no_model(name: str, shipped: list[str]) -> SqbertError:
     )
 
 
-def _from_hub(repo_id: str, revision: str | None, offline: bool) -> Path:
+def _from_hub(name: HubName, offline: bool) -> Path:
     """Return a repository in our own format; converted once for each commit."""
-    root = cache_folder() / "models" / repo_id.replace("/", "--")
-    last_seen = root / f"{quote(revision or 'main', safe='')}.commit"
-    if offline and last_seen.is_file():  # without the hub's cache, which may have been emptied since
-        commit = last_seen.read_text()
+    if offline and name.last_seen.is_file():  # without the hub's cache, which may have been emptied since
+        commit = name.last_seen.read_text()
     else:
-        commit = hub.find_commit(repo_id, revision=revision, offline=offline)
-    if not (root / commit).is_dir():
-        source = hub.download(repo_id, revision=revision, offline=offline)
+        commit = hub.find_commit(name.repo_id, revision=name.revision, offline=offline)
+    if not (name.folder / commit).is_dir():
+        source = hub.download(name.repo_id, revision=name.revision, offline=offline)
         commit = source.name
-        _convert(source, root / commit)
-    if not last_seen.is_file() or last_seen.read_text() != commit:
-        with whole_file(last_seen) as file:
+        _convert(source, name.folder / commit)
+    _remember(name, commit)
+    return name.folder / commit
+
+
+def _remember(name: HubName, commit: str) -> None:
+    if not name.last_seen.is_file() or name.last_seen.read_text() != commit:
+        with whole_file(name.last_seen) as file:
             file.write(commit.encode())
-    return root / commit
 
 
 def _convert(source: Path, folder: Path) -> None:
     """Write `folder` whole or not at all; where another process was first, its folder stays."""
     checkpoint = read_checkpoint(source)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        ours = Path(temporary) / folder.name
-        write_checkpoint(checkpoint, ours, _dtype(checkpoint))
-        if (card := source / "README.md").is_file():
-            shutil.copyfile(card, ours / card.name)
-        try:
-            ours.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+    try:
+        with whole_path(folder) as ours:
+            write_checkpoint(checkpoint, ours, lossless_dtype(checkpoint), read_training(source) or None)
+            if (card := source / CARD_FILE).is_file():
+                shutil.copyfile(card, ours / card.name)
+            hashes = {file.name: digest_of(file, sha256()) for file in sorted(ours.iterdir())}
+            write_json(
+                ours / ORIGIN_FILE,
+                {"repo_id": folder.parent.name.replace("--", "/", 1), "commit": folder.name, "sha256": hashes},
+            )
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
-def _dtype(checkpoint: Checkpoint) -> torch.dtype:
+def _is_intact(folder: Path) -> bool:
+    """Whether every file is as it was written."""
+    try:
+        hashes = read_origin(folder)["sha256"]
+        return all(digest_of(folder / name, sha256()) == written for name, written in hashes.items())
+    except (SqbertError, OSError, KeyError, AttributeError):
+        return False
+
+
+def lossless_dtype(checkpoint: Checkpoint) -> torch.dtype:
     """Half precision where it loses nothing, as for weights that came in it."""
     tensors = checkpoint.network.state_dict().values()
     return torch.float16 if all(torch.equal(one, one.half().float()) for one in tensors) else torch.float32

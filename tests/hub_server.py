@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,7 @@ class Hub:
     requests: list[Request] = field(default_factory=list)
     cut_once: set[str] = field(default_factory=set)  # files whose next download ends in the middle
     damaged: set[str] = field(default_factory=set)  # files that arrive with one wrong byte
+    extra: list[dict[str, Any]] = field(default_factory=list)  # of a listing, what is not there
     is_gated: bool = False
 
     def downloads(self) -> list[Request]:
@@ -58,11 +60,15 @@ class Hub:
 
 
 @contextmanager
-def serve(root: Path) -> Iterator[Hub]:
-    """Serve the repositories below `root` until the block ends."""
+def serve(root: Path, certificate: Path | None = None) -> Iterator[Hub]:
+    """Serve the repositories below `root` until the block ends; over TLS with a certificate and its key in one file."""
     hub = Hub(root)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, hub))
     hub.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -125,8 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _view(self, repository: Path, name: str, view: str | None, folder: str) -> Any:
         if view == "tree":
             everything = "recursive=true" in self.path.lower()
-            return _tree(repository, "**/*" if everything else "*", folder)
-        siblings = [_sibling(entry) for entry in _tree(repository) if entry["type"] == "file"]
+            return _tree(repository, "**/*" if everything else "*", folder) + self.hub.extra
+        siblings = [_sibling(entry) for entry in _tree(repository) + self.hub.extra if entry["type"] == "file"]
         return {"id": name, "sha": commit_of(repository), "siblings": siblings}
 
     def _send_file(self, repository: Path, name: str) -> None:

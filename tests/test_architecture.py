@@ -17,13 +17,17 @@ LAYERS = (
     ("sqbert_cli", "errors", "records", "files"),
     ("text",),
     ("model",),
+    ("headers", "folder", "tensors"),
     ("engines",),
     ("batch",),
     ("checkpoint", "hub"),
-    ("models",),
+    ("places", "summary"),
+    ("models", "convert"),
     ("tasks",),
     ("predict",),
-    ("evaluation", "api"),
+    ("evaluation", "api", "export"),
+    ("job",),
+    ("bulk",),
     ("training",),
     ("bench",),
     ("phone",),
@@ -36,10 +40,13 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
     "torch": {
         "model",
+        "tensors",
         "engines",
         "batch",
         "checkpoint",
         "models",
+        "convert",
+        "export",
         "tasks",
         "predict",
         "evaluation",
@@ -51,9 +58,9 @@ HOMES = {
     "typer": {"commands", "cli"},
     "rich": {"console", "views", "commands"},
     "tokenizers": {"text", "training"},
-    "safetensors": {"checkpoint", "training", "phone"},
+    "safetensors": {"tensors", "checkpoint", "training", "phone"},
     "huggingface_hub": {"hub"},
-    "platformdirs": {"models", "phone"},
+    "platformdirs": {"places", "phone"},
     "sklearn": {"tasks"},
     "scipy": {"tasks", "training", "bench"},
     "seqeval": {"tasks"},
@@ -61,8 +68,11 @@ HOMES = {
     "datasets": {"tasks"},
     "matplotlib": {"bench"},
     "openvino": {"bench"},
-    "onnxruntime": {"bench"},
+    "onnx": {"engines"},
+    "onnxruntime": {"bench", "engines"},
     "transformers": {"bench", "training"},
+    "ray": {"bulk"},
+    "pyarrow": {"bulk"},
 }  # fmt: skip
 
 
@@ -103,14 +113,17 @@ def test_imports_point_downwards(path: Path) -> None:
         "classify --input nowhere.txt", "finetune", "finetune --output x",
         "finetune --output x --train README.md --data .", "evaluate", "evaluate --task sst3", "pretrain",
         "ner --help", "ner --labels ,", "qa --help", "qa --context README.md", "fill-mask --help",
-        "embed --output x.txt", "models", "models info --help", "classify --labels a,a x", "classify --template x y",
+        "embed --output x.txt", "models", "models info --help", "models list", "models rm org/none", "models pull",
+        "models export a b", "models convert a b --to onnx", "classify --labels a,a x", "classify --template x y",
+        "ner --ray local a", "ner --ray local --input tests", "qa --workers 2", "embed --ray auto --input x a",
         "bench --help", "bench --engines nothing", "bench --lengths 0", "bench --compare nowhere.json",
     ],
 )  # fmt: skip
 def test_help_and_argument_errors_never_import_torch(arguments: str) -> None:
     code = (
         "import sys, atexit\n"
-        "atexit.register(lambda: print('LOADED', sorted({'torch', 'tokenizers', 'numpy'} & set(sys.modules))))\n"
+        "heavy = {'torch', 'tokenizers', 'numpy', 'ray', 'pyarrow'}\n"
+        "atexit.register(lambda: print('LOADED', sorted(heavy & set(sys.modules))))\n"
         f"sys.argv = ['sqbert', *{arguments.split()!r}]\n"
         "from sqbert_cli.cli import main; main()"
     )

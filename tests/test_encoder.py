@@ -11,8 +11,9 @@ from torch import Tensor
 
 from sqbert_cli.model.config import SqueezeBertConfig
 from sqbert_cli.model.layers import GroupedLinear
+from sqbert_cli.model.names import infer_heads
 from sqbert_cli.model.network import Network
-from sqbert_cli.model.weights import from_disk, infer_heads, reference_names, to_disk
+from sqbert_cli.model.weights import from_disk, reference_names, to_disk
 
 TINY = {"vocab_size": 100, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
 UNEQUAL = {"q_groups": 2, "k_groups": 4, "v_groups": 1, "post_attention_groups": 3, "intermediate_groups": 6,

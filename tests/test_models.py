@@ -25,7 +25,7 @@ from transformers import (
     SqueezeBertModel,
 )
 
-from sqbert_cli import models
+from sqbert_cli import models, places
 from sqbert_cli.errors import SqbertError
 from tests.hub_server import Hub, commit_of, lines, run, serve
 
@@ -177,10 +177,10 @@ def test_a_pickle_that_runs_code_is_refused(server: Hub, tmp_path: Path) -> None
 def test_the_shipped_model_is_found_in_a_wheel_and_in_a_checkout(
     published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str
 ) -> None:
-    monkeypatch.setattr(models, "__file__", str(tmp_path / "sqbert_cli/models.py"))
+    monkeypatch.setattr(places, "__file__", str(tmp_path / "sqbert_cli/places.py"))
     with pytest.raises(SqbertError, match="`sqbert-small` is missing from this installation"):
         models.load_checkpoint()
-    shipped = tmp_path / root / models.DEFAULT_MODEL
+    shipped = tmp_path / root / places.DEFAULT_MODEL
     shutil.copytree(published.root / "tiny/texts", shipped)
     assert models.find_model() == models.find_model("sqbert-small") == shipped
     assert models.load_checkpoint().name == "sqbert-small"

@@ -227,7 +227,7 @@ def stdlib_docs(count: int) -> list[str]:
 def test_entities_equal_those_of_the_pipeline(family: str, tmp_path: Path) -> None:
     import transformers
 
-    from sqbert_cli.models import shipped_models
+    from sqbert_cli.places import shipped_models
 
     torch.manual_seed(0)
     labels = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]

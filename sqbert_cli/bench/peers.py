@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.bench.cases import DtypeName
+from sqbert_cli.engines.graphs import INPUTS, trace_onnx
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.network import Network
 from sqbert_cli.model.weights import to_disk
@@ -20,7 +21,6 @@ from sqbert_cli.model.weights import to_disk
 Forward = Callable[[Batch], Tensor]
 """*Shapes:* three times (B, T) -> (B, T, C)."""
 TORCH_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 
 
 class TheirEncoder(nn.Module):
@@ -95,7 +95,7 @@ def onnxruntime(network: Network, dtype: DtypeName, example: Batch, threads: int
     options.log_severity_level = 3
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        _export(TheirEncoder(network), example, file)
+        trace_onnx(TheirEncoder(network), example.inputs(), file, "hidden")
         if dtype == "int8":
             file = _quantised(file)
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -105,15 +105,6 @@ def onnxruntime(network: Network, dtype: DtypeName, example: Batch, threads: int
         return torch.from_numpy(session.run(None, feed)[0])
 
     return run
-
-
-def _export(module: nn.Module, example: Batch, file: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of tracing, and that this exporter is the older one, which needs no more
-        torch.onnx.export(
-            module, example.inputs(), str(file), input_names=INPUTS, output_names=["hidden"], opset_version=17,
-            dynamo=False,
-        )  # fmt: skip
 
 
 def _quantised(file: Path) -> Path:

@@ -10,10 +10,11 @@ from torch import nn
 
 from sqbert_cli.bench.cases import Shape
 from sqbert_cli.bench.flops import encoder_flops
-from sqbert_cli.checkpoint import read_training
+from sqbert_cli.folder import read_training
 from sqbert_cli.model.config import GROUP_FIELDS, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
-from sqbert_cli.models import DEFAULT_MODEL, find_model, load_checkpoint
+from sqbert_cli.models import find_model, load_checkpoint
+from sqbert_cli.places import DEFAULT_MODEL
 
 SHAPES = {
     "squeezebert-base": SqueezeBertConfig(),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqbert_cli.commands import bulk as bulks
 from sqbert_cli.commands import options
 
 LABELS = "Labels of your own"
@@ -17,7 +18,7 @@ def classify(
     pair: Annotated[
         str | None, typer.Option(rich_help_panel=options.INPUT, help="Second text, for a model of pairs.")
     ] = None,
-    input: options.Input = None,
+    input: bulks.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
@@ -67,6 +68,10 @@ def classify(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
+    ray: bulks.Ray = None,
+    output: bulks.Output = None,
+    workers: bulks.Workers = None,
+    shard_records: bulks.ShardRecords = None,
 ) -> None:
     """Say what a text is: by default, whether its sentiment is positive or negative.
 
@@ -90,37 +95,44 @@ def classify(
     if own is not None and (pair or pair_field or head):
         raise typer.BadParameter("--labels goes without --pair, --pair-field and --head")
 
-    from sqbert_cli.commands.streams import choose_source, show_results
+    bulk = bulks.choose(ray, texts or pair, input, input_format, output, format, on_error, workers, shard_records)
+
+    from sqbert_cli.commands.streams import Source, choose_source, show_results
     from sqbert_cli.text.fields import Fields
 
-    source = choose_source(texts or [], pair, input, input_format, Fields(text=text_field, pair=pair_field))
+    fields = Fields(text=text_field, pair=pair_field)
+    source = Source() if bulk else choose_source(texts or [], pair, bulks.a_file(input), input_format, fields)
 
     from functools import partial
 
     from sqbert_cli.api import classify as classify_texts
-    from sqbert_cli.api import classify_any, load
+    from sqbert_cli.api import classify_any
     from sqbert_cli.console import file_meter
     from sqbert_cli.errors import SqbertError
+    from sqbert_cli.job import Job, ModelChoice
+    from sqbert_cli.models import load_checkpoint
+    from sqbert_cli.text.results import classification_fields
     from sqbert_cli.views.classification import classification_view
 
-    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    choice = ModelChoice(model, device, dtype, threads, offline)
+    checkpoint = load_checkpoint(model, offline=offline) if bulk else choice.load()
     if own is None:
         chosen = checkpoint.head("sequence", head)
         known, several = chosen.labels, multi_label or chosen.problem_type == "multi_label_classification"
-        ask = partial(classify_texts, checkpoint, head=chosen.name)
+        ask = partial(classify_texts, head=chosen.name)
     else:
         known, several = tuple(own), multi_label
-        ask = partial(classify_any, checkpoint, labels=own, method=method, template=template)
+        ask = partial(classify_any, labels=own, method=method, template=template)
     if threshold is not None and not several:
         raise SqbertError(f"model `{checkpoint.name}` gives one label", hint="with `--threshold` use `--multi-label`")
-    show = classification_view(format, known, len(known) if all_scores else top_k, multi_label=several)
+    ask = partial(ask, multi_label=multi_label, threshold=0.5 if threshold is None else threshold)
+    shown = len(known) if all_scores else top_k
+    job = Job(choice, ask, partial(classification_fields, top_k=shown, multi_label=several))
+    if bulk is not None:
+        bulks.run(bulk, job, fields)
+    show = classification_view(format, known, shown, multi_label=several)
     with file_meter(source.path) as meter:
-        results = ask(
-            records=source.records(meter),
-            multi_label=multi_label,
-            threshold=0.5 if threshold is None else threshold,
-            live=source.is_live,
-        )
+        results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         show_results(results, show, on_error, meter)
 
 

@@ -7,24 +7,24 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqbert_cli.commands import bulk as bulks
 from sqbert_cli.commands import options
 
 
 def embed(
     texts: options.Texts = None,
-    input: options.Input = None,
+    input: bulks.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     model: options.Model = None,
     format: Annotated[
-        Literal["jsonl", "csv", "tsv"], typer.Option(rich_help_panel=options.OUTPUT, help="Without --output.")
+        Literal["jsonl", "csv", "tsv"], typer.Option(rich_help_panel=options.OUTPUT, help="Without a .npy file.")
     ] = "jsonl",
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             rich_help_panel=options.OUTPUT,
-            dir_okay=False,
-            help="Write a NumPy file (.npy): float32, a row for each text.",
+            help="Write a NumPy file (.npy): float32, a row for each text. With --ray: a folder, or s3://BUCKET/...",
         ),
     ] = None,
     on_error: options.OnError = "skip",
@@ -32,6 +32,9 @@ def embed(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
+    ray: bulks.Ray = None,
+    workers: bulks.Workers = None,
+    shard_records: bulks.ShardRecords = None,
 ) -> None:
     """Give texts as vectors: the nearer two are in meaning, the larger the cosine between them.
 
@@ -43,28 +46,43 @@ def embed(
     two is their cosine. A record keeps all its fields and gains `embedding`. A .npy file has a row for each text that
     could be read, in their order.
     """
-    if output is not None and output.suffix != ".npy":
-        raise typer.BadParameter(f"--output is a NumPy file: its name ends in .npy, not as `{output.name}`")
+    bulk = bulks.choose(ray, texts, input, input_format, ray and output, format, on_error, workers, shard_records)
+    file = _numpy_file(output) if output is not None and bulk is None else None
 
-    from sqbert_cli.commands.streams import Mishaps, choose_source, show_results
+    from sqbert_cli.commands.streams import Mishaps, Source, choose_source, show_results
     from sqbert_cli.text.fields import Fields
 
-    source = choose_source(texts or [], None, input, input_format, Fields(text=text_field))
+    fields = Fields(text=text_field)
+    source = Source() if bulk else choose_source(texts or [], None, bulks.a_file(input), input_format, fields)
+
+    from functools import partial
 
     from sqbert_cli.api import embed as embed_records
-    from sqbert_cli.api import load
     from sqbert_cli.console import file_meter
     from sqbert_cli.files import write_rows
+    from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.text.results import embedded_fields
     from sqbert_cli.views.lines import line_view
 
-    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    job = Job(ModelChoice(model, device, dtype, threads, offline), partial(embed_records), embedded_fields)
+    if bulk is not None:
+        bulks.run(bulk, job, fields)
+    checkpoint = job.model.load()
     with file_meter(source.path) as meter:
-        results = embed_records(checkpoint, source.records(meter), live=source.is_live and output is None)
-        if output is None:
+        results = job.answer(checkpoint, records=source.records(meter), live=source.is_live and file is None)
+        if file is None:
             show_results(results, line_view(format, embedded_fields), on_error, meter)
         else:
             mishaps = Mishaps(on_error)
             vectors = (result.vector for result in mishaps.sort_out(results, meter))
-            write_rows(output, vectors, checkpoint.config.hidden_size)
+            write_rows(file, vectors, checkpoint.config.hidden_size)
             mishaps.end()
+
+
+def _numpy_file(output: str) -> Path:
+    path = Path(output)
+    if path.suffix != ".npy":
+        raise typer.BadParameter(f"--output is a NumPy file: its name ends in .npy, not as `{path.name}`")
+    if path.is_dir():
+        raise typer.BadParameter(f"'{path}' is a folder", param_hint="'--output'")
+    return path

@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqbert_cli.commands import bulk as bulks
 from sqbert_cli.commands import options
 
 
 def ner(
     texts: options.Texts = None,
-    input: options.Input = None,
+    input: bulks.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     model: options.Model = None,
@@ -43,6 +44,10 @@ def ner(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
+    ray: bulks.Ray = None,
+    output: bulks.Output = None,
+    workers: bulks.Workers = None,
+    shard_records: bulks.ShardRecords = None,
 ) -> None:
     """Find the names in a text: people, places, organisations, and others.
 
@@ -57,31 +62,31 @@ def ner(
     nothing is cut off. CoNLL's columns (`--input-format conll`) keep their words; `--format conll` adds a column.
     """
     wanted = options.listed(labels, "--labels")
+    bulk = bulks.choose(ray, texts, input, input_format, output, format, on_error, workers, shard_records)
 
-    from sqbert_cli.commands.streams import Mishaps, choose_source, show_results
+    from sqbert_cli.commands.streams import Mishaps, Source, choose_source, show_results
     from sqbert_cli.text.fields import Fields
 
-    source = choose_source(texts or [], None, input, input_format, Fields(text=text_field))
+    fields = Fields(text=text_field)
+    source = Source() if bulk else choose_source(texts or [], None, bulks.a_file(input), input_format, fields)
 
-    from sqbert_cli.api import find_entities, load
+    from functools import partial
+
+    from sqbert_cli.api import find_entities
     from sqbert_cli.console import file_meter, is_table, write_out
+    from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.text.conll import conll_lines
     from sqbert_cli.text.results import entities_fields
     from sqbert_cli.views.entities import Highlighter
     from sqbert_cli.views.lines import line_view
 
-    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    ask = partial(find_entities, head=head, strategy=strategy, threshold=threshold, labels=wanted, stride=stride)
+    job = Job(ModelChoice(model, device, dtype, threads, offline), ask, entities_fields)
+    if bulk is not None:
+        bulks.run(bulk, job, fields)
+    checkpoint = job.model.load()
     with file_meter(source.path) as meter:
-        results = find_entities(
-            checkpoint,
-            source.records(meter),
-            head=head,
-            strategy=strategy,
-            threshold=threshold,
-            labels=wanted,
-            stride=stride,
-            live=source.is_live,
-        )
+        results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         if format == "html":
             from sqbert_cli.views.page import page
 

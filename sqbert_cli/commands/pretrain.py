@@ -103,7 +103,8 @@ def pretrain(
     from sqbert_cli.commands.training_view import hush, show_settings, show_tokenizing, show_training
     from sqbert_cli.console import talk
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
-    from sqbert_cli.models import cache_folder, load_checkpoint
+    from sqbert_cli.models import load_checkpoint
+    from sqbert_cli.places import cache_folder
     from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
     from sqbert_cli.training.objectives import parse_objectives

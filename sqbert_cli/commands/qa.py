@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sqbert_cli.commands import bulk as bulks
 from sqbert_cli.commands import options
 
 
@@ -24,7 +25,7 @@ def qa(
             help="File with the text that has the answers (also .gz, .xz); -, the default: standard input.",
         ),
     ] = None,
-    input: options.Input = None,
+    input: bulks.Input = None,
     input_format: options.InputFormat = "auto",
     question_field: Annotated[
         str, typer.Option(rich_help_panel=options.INPUT, help="Field or column of the question.")
@@ -62,6 +63,10 @@ def qa(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
+    ray: bulks.Ray = None,
+    output: bulks.Output = None,
+    workers: bulks.Workers = None,
+    shard_records: bulks.ShardRecords = None,
 ) -> None:
     """Answer a question from a text of any length, in the words of the text.
 
@@ -75,34 +80,40 @@ def qa(
     the context) and `score`: a probability within the window that has it. `no_answer` is how likely there is none
     beside the best; above --no-answer-threshold `answer` is null. SQuAD's files (v1.1, v2.0) are read as they are.
     """
-    from sqbert_cli.commands.streams import Mishaps, choose_questions, show_results
+    asked = [*(questions or []), *(question or [])]
+    bulk = bulks.choose(ray, asked or context, input, input_format, output, format, on_error, workers, shard_records)
+
+    from sqbert_cli.commands.streams import Mishaps, Source, choose_questions, show_results
     from sqbert_cli.text.fields import QuestionFields
 
     fields = QuestionFields(text=context_field, pair=question_field)
-    source = choose_questions([*(questions or []), *(question or [])], context, input, input_format, fields)
+    source = Source() if bulk else choose_questions(asked, context, bulks.a_file(input), input_format, fields)
 
     import json
     from functools import partial
 
-    from sqbert_cli.api import find_answers, load
+    from sqbert_cli.api import find_answers
     from sqbert_cli.console import file_meter, is_table, write_out
+    from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.text.results import answers_fields
     from sqbert_cli.text.squad import prediction_file
     from sqbert_cli.views.answers import show_answers
     from sqbert_cli.views.lines import line_view
 
-    checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
+    ask = partial(
+        find_answers,
+        head=head,
+        top_k=top_k,
+        no_answer_threshold=no_answer_threshold,
+        max_answer_words=max_answer_words,
+        stride=stride,
+    )
+    job = Job(ModelChoice(model, device, dtype, threads, offline), ask, partial(answers_fields, top_k=top_k))
+    if bulk is not None:
+        bulks.run(bulk, job, fields)
+    checkpoint = job.model.load()
     with file_meter(source.path) as meter:
-        results = find_answers(
-            checkpoint,
-            source.records(meter),
-            head=head,
-            top_k=top_k,
-            no_answer_threshold=no_answer_threshold,
-            max_answer_words=max_answer_words,
-            stride=stride,
-            live=source.is_live,
-        )
+        results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         if format == "squad":
             mishaps = Mishaps(on_error)
             predictions = prediction_file(mishaps.sort_out(results, meter))
@@ -111,4 +122,4 @@ def qa(
         elif is_table(format):
             show_results(results, show_answers, on_error, meter)
         else:
-            show_results(results, line_view(format, partial(answers_fields, top_k=top_k)), on_error, meter)
+            show_results(results, line_view(format, job.to_fields), on_error, meter)

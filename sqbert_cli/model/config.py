@@ -13,6 +13,15 @@ DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
 HeadKind = Literal["sequence", "token", "span", "masked_word", "vector", "pooler"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+KIND_WORDS: dict[HeadKind, str] = {
+    "sequence": "whole texts",
+    "token": "entities",
+    "span": "answers to questions",
+    "masked_word": "masked words",
+    "vector": "vectors of texts",
+    "pooler": "nothing yet, a pooler",
+}
+"""What each kind of head answers."""
 MIN_LENGTH = 8
 """Tokens that a window holds at least: a few of each text of a pair beside the special ones."""
 GROUP_FIELDS = (

@@ -149,4 +149,5 @@ def _index(cpu: Cpu) -> int:
 
 
 def _number(said: str | None) -> float | None:
-    return float(said) if said and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", said.strip()) else None
+    said = (said or "").strip()
+    return float(said) if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,9})?", said) else None

@@ -21,6 +21,8 @@ MARK = "SQBERT-RESULT v1"
 MARKED = re.compile(rf"(?s)(.*)\n{MARK} ([0-9a-f]{{64}}) {{1,9}}(?:- {{0,9}})?([0-9]{{1,15}})\s*")
 DRIFT = 1.05
 FREQUENCY = 0.9
+MOST = 10**12
+"""Of threads, kilobytes and kilohertz."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,11 @@ def _no_mark(ran: Ran) -> PhoneError:
 def parse_result(values: dict[str, Any]) -> Result:
     return Result(
         **{name: str(values[name]) for name in ("runner", "engine", "path", "machine")},
-        threads=int(values["threads"]),
-        affinity=tuple(map(int, values["affinity"])),
+        threads=_whole(values["threads"]),
+        affinity=tuple(map(_whole, values["affinity"])),
         models=tuple(map(_timed, values["models"])),
-        watched=tuple(tuple(None if one is None else int(one) for one in row) for row in values["watched"]),
-        peak_kb=int(values["peak_kb"]),
+        watched=tuple(tuple(None if one is None else _whole(one) for one in row) for row in values["watched"]),
+        peak_kb=_whole(values["peak_kb"]),
     )
 
 
@@ -111,7 +113,16 @@ def _timed(values: dict[str, Any]) -> Timed:
     )
     if not all(isfinite(time) and time > 0 for time in (timed.load_ms, timed.first_ms, *timed.times_ms)):
         raise ValueError(f"times that are none, of {timed.name}")
+    if len({len(row) for row in timed.logits}) > 1:
+        raise ValueError(f"logits in rows of several lengths, of {timed.name}")
     return timed
+
+
+def _whole(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number <= MOST:
+        raise ValueError(f"a number that measures nothing: {value}")
+    return number
 
 
 def drift(times: Sequence[float]) -> float:

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import whole_file
+from sqbert_cli.files import sweep, whole_file
 from sqbert_cli.text.files import read_lines
 from sqbert_cli.text.tokenizer import Tokenizer
 
+ABANDONED_SECONDS = 24 * 3600
+"""A file of word pieces that nobody has written to for so long is of a killed process."""
 PARTS_AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 500_000
 CACHE_FORMAT = 1
 """To be raised when the same text would be kept in another way."""
@@ -68,6 +70,7 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
     if (folder / f"{key}.edges").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder, ABANDONED_SECONDS)
     size, written = path.stat().st_size, 0
     edges, paragraphs, after_blank = array("q", [0]), array("q", [0]), False
     with whole_file(folder / f"{key}.ids") as file:
@@ -90,14 +93,14 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
 
 def read_tokens(path: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:
     """Map what `tokenize` wrote. Raises `SqbertError` where the text has no word."""
-    key = token_key(path, tokenizer)
-    edges = np.fromfile(folder / f"{key}.edges", np.int64)
-    if not edges[-1]:
+    key, dtype = token_key(path, tokenizer), _dtype(tokenizer)
+    edges, file = np.fromfile(folder / f"{key}.edges", np.int64), folder / f"{key}.ids"
+    pieces = file.stat().st_size // np.dtype(dtype).itemsize
+    if not len(edges) or edges[0] or edges[-1] != pieces or (np.diff(edges) < 0).any():
+        raise SqbertError(f"`{file}` is damaged", hint=f"remove `{folder}`; the text is tokenized again")
+    if not pieces:
         raise SqbertError(f"no text in `{path}`")
-    ids = np.memmap(folder / f"{key}.ids", _dtype(tokenizer), "r")
-    if len(ids) != edges[-1]:
-        raise SqbertError(f"`{folder / key}.ids` is damaged", hint=f"remove `{folder}`; the text is tokenized again")
-    return TokenFile(key, ids, edges)
+    return TokenFile(key, np.memmap(file, dtype, "r"), edges)
 
 
 def _dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:

@@ -1,4 +1,4 @@
-"""Reading lines: of a plain, gzip or xz file, or of standard input."""
+"""Reading lines: of a plain, gzip or xz file, of an object of a store, or of standard input."""
 
 from __future__ import annotations
 
@@ -9,35 +9,77 @@ import zlib
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, Protocol
 
 from sqbert_cli.errors import SqbertError
 
 STDIN = Path("-")
 COMPRESSED = (".gz", ".xz")
+MOST_BYTES = 1 << 30
+"""Of a line, or of what is read as a whole: far above any text, below what would fill a memory."""
 
 
-def name_of(path: Path) -> str:
+class Location(Protocol):
+    """What reading needs of a `Path`, and an object of a store has too; `str` of it is its name."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]: ...
+
+
+class HasLines(Protocol):
+    def readline(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place between two lines of a file: how many lines, and where it is not compressed bytes, are before it."""
+
+    lines: int = 0
+    bytes: int = 0
+
+
+START = Mark()
+
+
+def name_of(path: Location) -> str:
     """As it is called in messages."""
     return "stdin" if path == STDIN else str(path)
 
 
-def read_lines(path: Path, on_bytes: Callable[[int], None] | None = None) -> Iterator[bytes]:
-    """Yield each line as soon as it has come, with its `\\n` and without a byte-order mark.
+def read_lines(path: Location, on_bytes: Callable[[int], None] | None = None, start: Mark = START) -> Iterator[bytes]:
+    """Yield each line after `start` as soon as it has come, with its `\\n` and without a byte-order mark.
 
     Before each, `on_bytes` hears how many bytes of the file on disk have been read; of a pipe, 0.
     """
-    for index, (line, position) in enumerate(_read(path)):
+    for number, (line, position) in enumerate(_read(path, start), start.lines):
         if on_bytes is not None:
             on_bytes(position)
-        yield line.removeprefix(BOM_UTF8) if index == 0 else line
+        yield line.removeprefix(BOM_UTF8) if number == 0 else line
+
+
+def read_whole(path: Location) -> bytes:
+    """Read a file that makes sense as a whole alone; raise `SqbertError` before it fills the memory."""
+    lines, size = [], 0
+    for line in read_lines(path):
+        lines.append(line)
+        size += len(line)
+        if size > MOST_BYTES:
+            raise SqbertError(
+                f"`{name_of(path)}` has more than {MOST_BYTES:,} bytes, and must be read as a whole",
+                hint="break it into several files",
+            )
+    return b"".join(lines)
 
 
 def read_text(path: Path) -> str:
     """Read a whole file as it is, line ends too; raise `SqbertError` if it is empty or not UTF-8."""
     try:
-        text = b"".join(read_lines(path)).decode()
+        text = read_whole(path).decode()
     except UnicodeDecodeError as error:
         raise SqbertError(f"`{name_of(path)}` is not UTF-8: {error.reason} at byte {error.start}") from error
     if not text.strip():
@@ -45,22 +87,40 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _read(path: Path) -> Iterator[tuple[bytes, int]]:
+def _read(path: Location, start: Mark) -> Iterator[tuple[bytes, int]]:
     # A generator of its own: errors of its callers cannot come up in here and be told as errors of the file.
     try:
         with _open(path) as raw, _decompress(raw, path) as file:
             is_file = raw.seekable()
-            for line in file:
+            for line in _after(start, raw, _bounded(file, path), path):
                 yield line, raw.tell() if is_file else 0
     except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
         raise SqbertError(f"`{path}` is damaged: {error}") from error
     except FileNotFoundError as error:
         raise SqbertError(f"`{path}` does not exist") from error
     except OSError as error:
-        raise SqbertError(f"`{path}` cannot be read: {error.strerror}") from error
+        raise SqbertError(f"`{path}` cannot be read: {error.strerror or error}") from error
 
 
-def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
+def _after(start: Mark, raw: IO[bytes], lines: Iterable[bytes], path: Location) -> Iterable[bytes]:
+    if start.lines and path.suffix.lower() in COMPRESSED:  # what comes before has to be read
+        return islice(lines, start.lines, None)
+    if start.lines:
+        raw.seek(start.bytes)
+    return lines
+
+
+def _bounded(file: HasLines, path: Location) -> Iterator[bytes]:
+    """What is compressed, or comes from a pipe, may have a line without an end: memory shall."""
+    while line := file.readline(MOST_BYTES + 1):
+        if len(line) > MOST_BYTES:
+            raise SqbertError(
+                f"`{name_of(path)}` has a line of more than {MOST_BYTES:,} bytes", hint="is it text? break the line"
+            )
+        yield line
+
+
+def _open(path: Location) -> AbstractContextManager[IO[bytes]]:
     if path != STDIN:
         return path.open("rb")
     if sys.stdin is None:
@@ -69,7 +129,7 @@ def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
     return open(sys.stdin.fileno(), "rb", closefd=False)
 
 
-def _decompress(raw: IO[bytes], path: Path) -> AbstractContextManager[Iterable[bytes]]:
+def _decompress(raw: IO[bytes], path: Location) -> AbstractContextManager[HasLines]:
     match path.suffix.lower():
         case ".gz":
             return gzip.GzipFile(fileobj=raw)

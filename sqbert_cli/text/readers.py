@@ -6,14 +6,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.conll import conll_records
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, listed, make_record
-from sqbert_cli.text.files import COMPRESSED, STDIN, name_of, read_lines
+from sqbert_cli.text.files import COMPRESSED, START, STDIN, Location, Mark, name_of, read_lines
 from sqbert_cli.text.squad import squad_records
 from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
 
@@ -26,17 +26,19 @@ SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
 
 
 def read_records(
-    path: Path,
+    path: Location,
     format: Format = "auto",
     fields: Fields = DEFAULT_FIELDS,
     on_bytes: Callable[[int], None] | None = None,
+    start: Mark = START,
 ) -> Iterator[Record | BadRecord]:
     """Yield, for each line that is not blank, its record or what is wrong with it, as soon as it has come.
 
-    A line ends with `\\n` or `\\r\\n`, and with nothing else. `on_bytes` is that of `read_lines`.
+    A line ends with `\\n` or `\\r\\n`, and with nothing else. `on_bytes` is that of `read_lines`; `start` a place
+    between two records, before which only a table's header is read.
     """
     name = name_of(path)
-    lines: Lines = enumerate((line.decode("utf-8", "surrogateescape") for line in read_lines(path, on_bytes)), 1)
+    lines = numbered_lines(path, on_bytes, start)
     if format == "auto" and path == STDIN:
         format, lines = _guess_of_stream(lines)
     elif format == "auto":
@@ -52,15 +54,23 @@ def read_records(
     elif format == "jsonl":
         rows = _line_rows(lines, _json_object)
     else:
-        rows = (csv_rows if format == "csv" else tsv_rows)(lines, fields, name)
+        top = numbered_lines(path) if start.lines else lines
+        rows = (csv_rows if format == "csv" else tsv_rows)(top, lines, fields, name)
     for number, row in rows:
         source = f"{name}:{number}"
         yield BadRecord(source, row) if isinstance(row, str) else make_record(row, fields, source)
 
 
-def guess_format(path: Path) -> Format:
+def numbered_lines(path: Location, on_bytes: Callable[[int], None] | None = None, start: Mark = START) -> Lines:
+    """Yield lines with their numbers in the whole file."""
+    lines = read_lines(path, on_bytes, start)
+    return enumerate((line.decode("utf-8", "surrogateescape") for line in lines), start.lines + 1)
+
+
+def guess_format(path: Location) -> Format:
     """Go by a file's ending."""
-    name = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    name = PurePath(str(path))
+    name = name.with_suffix("") if name.suffix.lower() in COMPRESSED else name
     if name.suffix.lower() == ".json" and _begins_as_squad(path):
         return "squad"
     return ENDINGS.get(name.suffix.lower(), "text")
@@ -73,7 +83,7 @@ def _guess_of_stream(lines: Lines) -> tuple[Format, Lines]:
     return "jsonl" if is_json else "text", chain(first, lines)
 
 
-def _begins_as_squad(path: Path) -> bool:
+def _begins_as_squad(path: Location) -> bool:
     """Tell a SQuAD file from JSONL: a line that is no object of its own, or one of `version` and `data`."""
     first = next((line for line in read_lines(path) if line.strip()), b"")
     return SQUAD_START.match(first.decode("utf-8", "surrogateescape")) is not None

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Answers, BadRecord, Record
 from sqbert_cli.text.fields import is_unicode
-from sqbert_cli.text.files import name_of, read_lines
+from sqbert_cli.text.files import Location, name_of, read_whole
 from sqbert_cli.text.gold import answer_spans
 
 
-def squad_records(path: Path) -> Iterator[Record | BadRecord]:
+def squad_records(path: Location) -> Iterator[Record | BadRecord]:
     """Yield a record for each question: the context is its text, the question its pair."""
     name = name_of(path)
     try:
-        articles = json.loads(b"".join(read_lines(path)))["data"]
+        articles = json.loads(read_whole(path))["data"]
         for article in articles:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:

@@ -19,13 +19,14 @@ Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 MAX_CELL_CHARACTERS = 100_000_000  # bounds what a quote that is never closed can swallow
 
 
-def csv_rows(lines: Lines, fields: Fields, name: str) -> Rows:
-    return _rows(_csv_cells(lines), fields, name)
+def csv_rows(top: Lines, lines: Lines, fields: Fields, name: str) -> Rows:
+    """Read the header from the `top`, the rows from `lines`: the same iterator where they follow one another."""
+    return _rows(_csv_cells(top), _csv_cells(lines), fields, name)
 
 
-def tsv_rows(lines: Lines, fields: Fields, name: str) -> Rows:
+def tsv_rows(top: Lines, lines: Lines, fields: Fields, name: str) -> Rows:
     """Split at every tab: there are no quotes, as in the files of GLUE."""
-    return _rows(((number, without_end(line).split("\t")) for number, line in lines), fields, name)
+    return _rows(_tsv_cells(top), _tsv_cells(lines), fields, name)
 
 
 def without_end(line: str) -> str:
@@ -35,26 +36,41 @@ def without_end(line: str) -> str:
 def _csv_cells(lines: Lines) -> Table:
     """Number each row by the line on which it starts."""
     csv.field_size_limit(MAX_CELL_CHARACTERS)
-    reader = csv.reader((line for _, line in lines), strict=True)
+    numbers: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for number, line in lines:
+            numbers.append(number)
+            yield line
+
+    reader = csv.reader(texts(), strict=True)
     while True:
-        number = reader.line_num + 1
+        numbers.clear()
         try:
-            yield number, next(reader)
+            cells: list[str] | str = next(reader)
         except csv.Error as error:
             fault, *_ = str(error).split(" - ")  # what follows is advice to programmers
-            yield number, f"not CSV: {fault}"
+            cells = f"not CSV: {fault}"
         except StopIteration:
             return
+        yield numbers[0], cells
 
 
-def _rows(table: Table, fields: Fields, name: str) -> Rows:
-    filled = ((number, cells) for number, cells in table if "".join(cells).strip() or len(cells) > 1)
-    _, header = next(filled, (0, None))
+def _tsv_cells(lines: Lines) -> Table:
+    return ((number, without_end(line).split("\t")) for number, line in lines)
+
+
+def _rows(top: Table, table: Table, fields: Fields, name: str) -> Rows:
+    _, header = next(_filled(top), (0, None))
     if header is None:
         return
     columns = _columns(header, fields, name)
-    for number, cells in filled:
+    for number, cells in _filled(table):
         yield number, _table_row(cells, columns)
+
+
+def _filled(table: Table) -> Table:
+    return ((number, cells) for number, cells in table if "".join(cells).strip() or len(cells) > 1)
 
 
 def _columns(header: list[str] | str, fields: Fields, name: str) -> list[str]:

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer as PieceTokenizer
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import check_size
 
 MASK = "[MASK]"
 
@@ -39,6 +40,7 @@ class Tokenizer:
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
         if not file.is_file() and not vocabulary.is_file():
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
+        check_size(file if file.is_file() else vocabulary)
         pieces = _parse(file) if file.is_file() else _from_vocabulary(vocabulary, lowercase)
         pieces.no_truncation()
         pieces.no_padding()
@@ -67,7 +69,10 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, whole and without special tokens."""
-        return [encoding.ids for encoding in self.pieces.encode_batch_fast(list(texts), add_special_tokens=False)]
+        try:
+            return [one.ids for one in self.pieces.encode_batch_fast(list(texts), add_special_tokens=False)]
+        except Exception as error:  # plain, as below; where the vocabulary lacks a piece for what it does not know
+            raise SqbertError(f"the model's tokenizer cannot read a text: {error}") from error
 
     def windows(self, ids: list[int], pair_ids: list[int] | None, max_length: int) -> list[Window]:
         """Cover a text, or a pair of texts, with windows of at most `max_length` ids; nothing is cut off.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.records import Record
 
 OutputFormat: TypeAlias = Literal["jsonl", "csv", "tsv"]
 ToLines: TypeAlias = Callable[[Mapping[str, Any]], str]
@@ -31,6 +32,31 @@ def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[st
         stream.flush()
 
     return write
+
+
+class Result(Protocol):
+    """Anything that was found out of a record."""
+
+    @property
+    def record(self) -> Record: ...
+
+
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+def result_writer(
+    format: OutputFormat, stream: IO[bytes], to_fields: Callable[[AnyResult], Mapping[str, Any]]
+) -> Callable[[AnyResult], None]:
+    """Make the function that writes one result; what cannot be written is told with its record's source."""
+    write = make_writer(format, stream)
+
+    def write_result(result: AnyResult) -> None:
+        try:
+            write(to_fields(result))
+        except SqbertError as error:
+            raise SqbertError(f"{result.record.source}: {error.message}", error.hint) from error
+
+    return write_result
 
 
 def _json_line(fields: Mapping[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
@@ -22,7 +21,7 @@ from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
-from sqbert_cli.training.run import Resumed, Run, windows_hash
+from sqbert_cli.training.run import Resumed, Run, take_best, windows_hash
 from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
@@ -150,7 +149,7 @@ def finetune(
         if evaluated or step.index % settings.save_steps == 0:
             run.save(trainer, identity)
     run.processes.wait()
-    student.network.load_state_dict(load_file(run.best_file))
+    take_best(run, student.network)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sqbert_cli.checkpoint import Checkpoint, read_config
+from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.folder import read_config
 from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.text.batches import token_batches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -13,15 +14,16 @@ from typing import Any
 
 import tokenizers
 import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from sqbert_cli import __version__
 from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import whole_file
-from sqbert_cli.tensors import UNREADABLE
+from sqbert_cli.files import sweep, whole_file
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
-from sqbert_cli.training.optimise import OptimiserSettings, Trainer
+from sqbert_cli.training.optimise import OptimiserSettings, Progress, Trainer
 from sqbert_cli.training.processes import ALONE, Processes, leave_processes
 
 SHARED_OUT = ("processes", "threads")
@@ -101,20 +103,23 @@ def open_run(
 
 
 def _claim(run: Run, output: Path) -> None:
-    if (output / "config.json").exists():
+    is_interrupted = run.file.exists()
+    if (output / "config.json").exists() and not (is_interrupted and run.resume):  # else it was killed at the very end
         raise SqbertError(f"`{output}` already holds a model", hint="name another folder with `--output`")
-    if run.file.exists() and not run.resume:
+    if is_interrupted and not run.resume:
         raise SqbertError(
             f"`{output}` holds an interrupted run",
             hint=f"go on with `--resume`, or remove `{run.folder}` to start anew",
         )
     output.mkdir(parents=True, exist_ok=True)
     others = [path.name for path in output.iterdir() if path != run.folder]
-    if others and not run.file.exists():
+    if others and not is_interrupted:
         raise SqbertError(
             f"`{output}` is not empty: it holds `{others[0]}`", hint="name another folder with `--output`"
         )
     run.folder.mkdir(exist_ok=True)
+    for folder in (output, run.folder):
+        sweep(folder)
 
 
 def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
@@ -142,6 +147,7 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
     with whole_file(output / "README.md") as file:
         file.write(model_card(output.name, values).encode())
     write_checkpoint(checkpoint, output, getattr(torch, save_dtype), values)
+    run.file.unlink(missing_ok=True)  # first, so that there is all that is needed to go on, or nothing
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
@@ -153,10 +159,20 @@ def write_tensors(path: Path, values: Mapping[str, Any]) -> None:
         file.write(content.getbuffer())
 
 
-def read_tensors(path: Path) -> dict[str, Any]:
+def take_best(run: Run, network: nn.Module) -> None:
+    """Give a network the weights that were the best on dev."""
+    with _damage_told(run.best_file):
+        network.load_state_dict(load_file(run.best_file))
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Of a file of ours; what it makes torch raise when it is no longer as we wrote it may be anything."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
         raise SqbertError(
             f"`{path}` is damaged: {type(error).__name__}", hint=f"remove `{path.parent}` to start anew"
         ) from error
@@ -171,21 +187,35 @@ def windows_hash(windows: Sequence[Window], *more: object) -> str:
 
 
 def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> tuple[str, ...]:
-    saved = read_tensors(file)
+    with _damage_told(file):
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        was = dict(saved["identity"])
     changes = {
-        name: f"{name}: was {saved['identity'].get(name)}, now {value}"
-        for name, value in identity.items()
-        if saved["identity"].get(name) != value
+        name: f"{name}: was {was.get(name)}, now {value}" for name, value in identity.items() if was.get(name) != value
     }
     if different := [change for name, change in changes.items() if name not in SHARED_OUT]:
         raise SqbertError(
             f"`{file}` belongs to another run:\n  " + "\n  ".join(different),
             hint=f"resume with the same settings and data, or remove `{file.parent}` to start anew",
         )
+    with _damage_told(file):
+        _restore(trainer, saved)
+    return tuple(changes.values())
+
+
+def _restore(trainer: Trainer, saved: Mapping[str, Any]) -> None:
+    settings = [set(group) for group in trainer.optimiser.param_groups]
+    progress = Progress(**saved["progress"])
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
             parameter.copy_(saved["network"][name])
     trainer.optimiser.load_state_dict(saved["optimiser"])
-    for name, value in saved["progress"].items():
+    states = [(one, parameter) for parameter, some in trainer.optimiser.state.items() for one in some.values()]
+    if (
+        not 0 <= progress.step <= trainer.steps
+        or [set(group) for group in trainer.optimiser.param_groups] != settings
+        or any(isinstance(one, Tensor) and one.shape not in ((), parameter.shape) for one, parameter in states)
+    ):
+        raise ValueError("the state is of another run")
+    for name, value in vars(progress).items():
         setattr(trainer.progress, name, value)
-    return tuple(changes.values())

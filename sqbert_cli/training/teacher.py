@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sqbert_cli.checkpoint import UNREADABLE, Checkpoint, weights_hash
+from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig, HeadKind
-from sqbert_cli.models import cache_folder
+from sqbert_cli.places import cache_folder
 from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.tensors import UNREADABLE
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Lesson

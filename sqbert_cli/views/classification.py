@@ -12,7 +12,7 @@ from sqbert_cli.records import Classification
 from sqbert_cli.text.results import classification_fields
 from sqbert_cli.views.lines import line_view
 
-BAR_WIDTH = 10
+BAR_WIDTH, NARROW = 10, 40
 NO_LABEL = "-"
 """Of several labels none holds."""
 
@@ -36,7 +36,7 @@ def show_classification(result: Classification, shown: int | None, width: int) -
     for label, score in rows or [(NO_LABEL, 0.0)]:
         style = "bold" if is_number or label in result.labels else "dim"
         line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)
-        line.append("" if is_number else f"{bar(score)}  ", "cyan")
+        line.append("" if is_number else bar(score), "cyan")
         line.append(text)
         line.rstrip()
         data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
@@ -44,5 +44,8 @@ def show_classification(result: Classification, shown: int | None, width: int) -
 
 
 def bar(score: float) -> str:
+    """Nothing on a narrow terminal: the room is the text's."""
+    if data.width < NARROW:
+        return ""
     filled = round(score * BAR_WIDTH)
-    return "━" * filled + " " * (BAR_WIDTH - filled)
+    return "━" * filled + " " * (BAR_WIDTH - filled + 2)

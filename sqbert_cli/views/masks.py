@@ -17,7 +17,7 @@ def show_filled(result: Filled) -> None:
             data.print(Text(f"mask {number}", "dim"))
         for word in words:
             line = Text.assemble((f"{printable(word.text):<{width}}", "bold"), f" {word.score:6.3f}  ")
-            line.append(f"{bar(word.score)}  ", "cyan")
+            line.append(bar(word.score), "cyan")
             line.append(_filled_in(result.record.text, word))
             data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
 

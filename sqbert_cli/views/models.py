@@ -1,8 +1,8 @@
-"""A model for a person: its shape, and a table of its heads."""
+"""Models for a person: one with its shape and heads, or many in a table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +16,7 @@ LISTED = 8
 
 def show_model(about: Mapping[str, Any]) -> None:
     data.print(Text(printable(about["name"]), "bold"))
-    data.print(f"{about['parameters']:,} parameters, {about['bytes'] / 1e6:,.1f} MB in {about['dtype']}")
+    data.print(_size(about))
     config = about["config"]
     groups = "/".join(str(config[name]) for name in config if name.endswith("_groups"))
     data.print(
@@ -24,7 +24,9 @@ def show_model(about: Mapping[str, Any]) -> None:
         f"{config['num_attention_heads']} heads, {config['max_position_embeddings']} positions"
         + (f", groups {groups}" if groups else "")
     )
-    table = Table("head", "answers", "window", "labels", box=None, pad_edge=False, header_style="dim")
+    for line in _origin(about):
+        data.print(line)
+    table = _table("head", "answers", "window", "labels")
     for head in about["heads"]:
         labels = head["labels"][:LISTED]
         more = f" and {len(head['labels']) - LISTED} more" if len(head["labels"]) > LISTED else ""
@@ -33,4 +35,64 @@ def show_model(about: Mapping[str, Any]) -> None:
     data.print(table)
     for split, metrics in about["scores"].items():
         told = "  ".join(f"{metric} {value * 100:.2f}" for metric, value in metrics.items())
-        data.print(Text.assemble((printable(split), "dim"), f"  {told}"))
+        data.print(Text.assemble((printable(split), "dim"), printable(f"  {told}")))
+
+
+def show_list(models: Iterable[Mapping[str, Any]]) -> None:
+    table = _table("model", "origin", "parameters", "size", "heads", "scores, %", "made by")
+    table.columns[0].overflow = "fold"  # a name that is cut off names nothing
+    for column in table.columns[1:4]:
+        column.no_wrap = True
+    problems = []
+    for about in models:
+        name = Text(printable(about["name"]), "bold")
+        if problem := about.get("problem"):
+            table.add_row(name, about["origin"], Text("cannot be used", "red"))
+            problems.append(Text.assemble(name, f": {printable(problem)}"))
+            continue
+        heads = ", ".join(head["name"] for head in about["heads"]) or "none"
+        count = "?" if about["parameters"] is None else f"{about['parameters'] / 1e6:,.1f} M"
+        cells = (heads, ", ".join(_best(about["scores"])), str(about["made_by"].get("command", "")))
+        table.add_row(name, about["origin"], count, _megabytes(about), *(Text(printable(cell)) for cell in cells))
+    data.print(table)
+    for line in problems:
+        data.print(line)
+
+
+def show_pulled(about: Mapping[str, Any]) -> None:
+    data.print(Text(printable(about["name"]), "bold"))
+    if problem := about.get("problem"):
+        data.print(Text(printable(problem), "red"))
+        return
+    data.print(_size(about))
+    for line in _origin(about):
+        data.print(line)
+
+
+def _size(about: Mapping[str, Any]) -> Text:
+    return Text(printable(f"{about['parameters']:,} parameters, {_megabytes(about)} in {about['dtype']}"))
+
+
+def _origin(about: Mapping[str, Any]) -> Iterable[Text]:
+    named = {"commit": about["commit"], "licence": about["license"], "card": about["card"]}
+    for name, value in named.items():
+        if value is not None:
+            yield Text.assemble((f"{name} ", "dim"), printable(str(value)))
+    if made := about["made_by"]:
+        told = (str(value) if key == "command" else f"{key} {value}" for key, value in made.items())
+        yield Text.assemble(("made by ", "dim"), printable(", ".join(told)))
+
+
+def _best(scores: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
+    """The first measure of each data set."""
+    for metrics in scores.values():
+        for metric, value in list(metrics.items())[:1]:
+            yield f"{metric} {value * 100:.1f}"
+
+
+def _megabytes(about: Mapping[str, Any]) -> str:
+    return f"{about['bytes'] / 1e6:,.1f} MB"
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="dim")

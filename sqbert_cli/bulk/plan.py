@@ -1,0 +1,71 @@
+"""From files to shards: a file, or so many records of a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from sqbert_cli.bulk.stores import location
+from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
+from sqbert_cli.text.files import START, Mark
+from sqbert_cli.text.readers import Format, guess_format, read_records
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How every file is read."""
+
+    format: Format = "auto"
+    fields: Fields = DEFAULT_FIELDS
+
+    def records(self, file: str, start: Mark = START) -> Iterator[Record | BadRecord]:
+        return read_records(location(file), self.format, self.fields, start=start)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Records of one file that follow one another, and the name of the file that their results go to."""
+
+    name: str
+    file: str
+    lines: int
+    bytes: int
+    """How much of the file is before it; in bytes only where the file is not compressed."""
+    records: int
+    """The bad ones too."""
+
+    @property
+    def start(self) -> Mark:
+        return Mark(self.lines, self.bytes)
+
+
+def cut(file: str, reading: Reading, size: int) -> Iterator[Shard]:
+    """Yield shards of `size` records, without names. A SQuAD file, which is one JSON value, stays whole."""
+    place = start = START
+    count = 0
+
+    def heard(position: int) -> None:
+        nonlocal place
+        place = Mark(place.lines + 1, position)
+
+    # The reader that the workers use: where it has given a record, it has read no line of the next.
+    path = location(file)
+    format = guess_format(path) if reading.format == "auto" else reading.format
+    for _ in read_records(path, format, reading.fields, heard):
+        count += 1
+        if count == size and format != "squad":
+            yield Shard("", file, start.lines, start.bytes, count)
+            start, count = place, 0
+    if count:
+        yield Shard("", file, start.lines, start.bytes, count)
+
+
+def named(shards: Iterable[Shard], ending: str) -> list[Shard]:
+    """Name them so that they are in order when their names are."""
+    some = list(shards)
+    width = max(5, len(str(len(some))))
+    return [
+        replace(shard, name=f"part-{number:0{width}}-of-{len(some):0{width}}.{ending}")
+        for number, shard in enumerate(some)
+    ]

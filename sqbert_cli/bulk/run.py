@@ -1,0 +1,148 @@
+"""A bulk job from its input to the last shard, as often as it has to be started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sqbert_cli import hub
+from sqbert_cli.bulk import cluster, manifest
+from sqbert_cli.bulk.bad import FOLDER, count_bad
+from sqbert_cli.bulk.plan import Reading, Shard, named
+from sqbert_cli.bulk.stores import InputFile, find_inputs, is_stored, make_folder, names_in, remove
+from sqbert_cli.bulk.worker import Outcome, Work, model_hash
+from sqbert_cli.checkpoint import read_checkpoint
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.job import Job, ModelChoice
+from sqbert_cli.models import find_model
+from sqbert_cli.records import Record
+from sqbert_cli.text.writers import OutputFormat
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be read, where to, and by whom."""
+
+    input: str
+    output: str
+    reading: Reading
+    format: OutputFormat
+    address: str
+    workers: int | None
+    shard_records: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; `kept` of its records were done when it was started."""
+
+    shards: int
+    records: int
+    shards_done: int = 0
+    done: int = 0
+    bad: int = 0
+    kept: int = 0
+
+    def after(self, outcome: Outcome) -> Progress:
+        return replace(
+            self,
+            shards_done=self.shards_done + 1,
+            done=self.done + outcome.records,
+            bad=self.bad + outcome.bad,
+        )
+
+
+def run_job(request: Request, job: Job) -> Iterator[Progress]:
+    """Do what is not done yet; yield how far it is, at first and after each shard."""
+    cluster.check_installed()
+    output = request.output.rstrip("/") if is_stored(request.output) else str(Path(request.output).absolute())
+    work = _work(request, job, output)
+    inputs = _inputs(request, output)
+    described = manifest.describe(work, inputs, request.shard_records)
+    make_folder(f"{output}/{FOLDER}")
+    shards = manifest.read_shards(output, described)
+    if shards is not None and not _left(output, shards):  # no cluster for nothing
+        yield _progress(output, shards)
+        return
+    try:
+        with cluster.cluster(request.address):
+            if shards is None:
+                shards = _planned(request, inputs)
+                manifest.write_manifest(output, described, shards)
+            yield from _run_left(work, shards, request.workers)
+    finally:
+        _sweep(output)
+
+
+def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
+    shards = cluster.plan(inputs, request.reading, request.shard_records)
+    if not shards:
+        raise SqbertError(f"`{request.input}` has no records", hint="its files are blank")
+    return named(shards, request.format)
+
+
+def _run_left(work: Work, shards: Sequence[Shard], workers: int | None) -> Iterator[Progress]:
+    _sweep(work.output)
+    progress = _progress(work.output, shards)
+    yield progress
+    for outcome in cluster.run_shards(work, _left(work.output, shards), workers):
+        if outcome.error:
+            raise SqbertError(outcome.error, hint=outcome.hint or "finished shards are kept; start the job again")
+        progress = progress.after(outcome)
+        yield progress
+
+
+def _work(request: Request, job: Job, output: str) -> Work:
+    folder = find_model(job.model.name, offline=job.model.offline)
+    model = _for_workers(job.model, folder)
+    # What is wrong with the options is said before there are workers and a folder of their job.
+    list(job.answer(read_checkpoint(folder, model.name), records=[Record("a", request.reading.fields.pair and "a")]))
+    return Work(replace(job, model=model), request.reading, output, request.format, model_hash(folder))
+
+
+def _for_workers(model: ModelChoice, folder: Path) -> ModelChoice:
+    """The same model from another folder and environment, on one thread: there are as many workers as processors."""
+    is_folder = model.name is not None and Path(model.name) == folder
+    return replace(
+        model,
+        name=str(folder.absolute()) if is_folder else model.name,
+        device="cpu" if model.device == "auto" else model.device,
+        threads=model.threads or 1,
+        offline=model.offline or hub.is_offline(),
+    )
+
+
+def _inputs(request: Request, output: str) -> list[InputFile]:
+    inputs = find_inputs(request.input, any_ending=request.reading.format != "auto")
+    if any(file.name.startswith(f"{output}/") for file in inputs) or _is_below(output, request.input):
+        raise SqbertError(f"the output `{request.output}` lies in the input", hint="choose a folder outside of it")
+    return inputs
+
+
+def _is_below(output: str, folder: str) -> bool:
+    if is_stored(folder) or is_stored(output):
+        return is_stored(folder) and output.startswith(folder.rstrip("/") + "/")
+    return Path(folder).is_dir() and Path(output).resolve().is_relative_to(Path(folder).resolve())
+
+
+def _left(output: str, shards: Sequence[Shard]) -> list[Shard]:
+    there = names_in(output)
+    return [shard for shard in shards if shard.name not in there]
+
+
+def _progress(output: str, shards: Sequence[Shard]) -> Progress:
+    there = names_in(output)
+    done = [shard for shard in shards if shard.name in there]
+    kept, all_of_them = (sum(shard.records for shard in some) for some in (done, shards))
+    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept)
+
+
+def _sweep(output: str) -> None:
+    """Remove what workers left that were killed as they wrote."""
+    if is_stored(output):
+        return  # what is not complete is no object
+    for folder in (output, f"{output}/{FOLDER}"):
+        for name in names_in(folder):
+            if name.startswith((".part-", f".{manifest.NAME}.")):
+                remove(f"{folder}/{name}")

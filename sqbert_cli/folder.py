@@ -1,0 +1,79 @@
+"""A model folder's JSON: how it is shaped, which heads it has, how it was made. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import check_size
+from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.names import infer_heads
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that a folder has
+MAX_HEADS = 100
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
+        raise SqbertError(
+            f"`{folder}` is not a model folder: it has no `config.json`",
+            hint="expected config.json, model.safetensors and tokenizer.json",
+        )
+    return read_object(file)
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """How a model was trained, where its folder tells."""
+    file = folder / "training.json"
+    return read_object(file) if file.is_file() else {}
+
+
+def weights_file(folder: Path) -> Path:
+    """Raises `SqbertError` where there is none."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises `SqbertError` where it is none."""
+    check_size(file)
+    try:
+        values = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise SqbertError(f"`{file}` is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise SqbertError(f"`{file}` is not a JSON object")
+    return values
+
+
+def read_heads(values: Mapping[str, Any], names: Sequence[str]) -> tuple[HeadConfig, ...]:
+    """Return the heads that a config names; of a folder that transformers wrote, those that its tensors tell."""
+    try:
+        if "heads" in values:
+            return _own_heads(values["heads"])
+        architecture = str((values.get("architectures") or [""])[0])
+        id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+        labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
+    except (AttributeError, TypeError, ValueError, KeyError) as error:
+        raise SqbertError(f"config: the heads or their labels cannot be read: {error}") from error
+    if "MultipleChoice" in architecture:
+        raise SqbertError(f"config: `{architecture}` is not supported")
+    return infer_heads(names, architecture, labels, values.get("problem_type"))
+
+
+def _own_heads(heads: Mapping[str, Any]) -> tuple[HeadConfig, ...]:
+    if len(heads) > MAX_HEADS:
+        raise ValueError(f"there are {len(heads):,}, at most {MAX_HEADS} are supported")
+    return tuple(_head(name, **head) for name, head in heads.items())
+
+
+def _head(name: str, labels: Sequence[str] = (), **values: Any) -> HeadConfig:
+    if isinstance(labels, str):
+        raise TypeError(f"the labels of `{name}` are not a list")
+    return HeadConfig(name=name, labels=tuple(labels), **values)

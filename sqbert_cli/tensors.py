@@ -1,0 +1,70 @@
+"""The weights of a folder, opened as files that may be damaged, or made to do harm: no code runs, memory is bounded."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.folder import weights_file
+from sqbert_cli.headers import read_header, unreadable
+from sqbert_cli.model.weights import State
+
+# What a damaged file of ours makes safetensors and the restricted unpickler raise.
+UNREADABLE = (
+    SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
+)  # fmt: skip
+ARCHIVE = b"PK\x03\x04"
+
+
+def read_tensors(folder: Path) -> State:
+    """Return the tensors of `model.safetensors`, else of `pytorch_model.bin`, in the precision in which they lie there.
+
+    They are the file, mapped into memory, for as long as they live. Raises `SqbertError`.
+    """
+    file = weights_file(folder)
+    if file.suffix == ".safetensors":
+        read_header(file)
+    try:
+        state = load_file(file) if file.suffix == ".safetensors" else _unpickle(file)
+    except OSError:
+        raise
+    except Exception as error:  # the unpickler raises what the pickle leads it to
+        raise unreadable(file, str(error) or type(error).__name__) from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise SqbertError(f"`{file}` is not a table of tensors by name")
+    for name, tensor in state.items():
+        if not _is_plain(tensor):
+            raise unreadable(file, f"the tensor {name!r} is larger than its data, or of a kind that models do not have")
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _unpickle(file: Path) -> object:
+    with file.open("rb") as opened:
+        is_archive = opened.read(len(ARCHIVE)) == ARCHIVE
+    if is_archive:
+        _check_archive(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=is_archive)
+
+
+def _check_archive(file: Path) -> None:
+    """Torch keeps its tensors as they are; what would grow when it is opened is not torch's."""
+    with ZipFile(file) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed, as torch never does")
+    if sum(entry.file_size for entry in entries) > file.stat().st_size:
+        raise ValueError("its parts are larger than the whole")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """A table of numbers, all of which are there: a stride of 0 would make any number of a single one."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

@@ -1,0 +1,95 @@
+"""Shards of a file are the file: no record is lost at a cut, none is read twice, each keeps its line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sqbert_cli.bulk.bad import write_bad
+from sqbert_cli.bulk.manifest import differences
+from sqbert_cli.bulk.plan import Reading, Shard, cut, named
+from sqbert_cli.bulk.stores import find_inputs
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.records import BadRecord
+
+lines = {
+    "jsonl": st.sampled_from(
+        [b'{"text": "a"}\n', b"\n", b"\xff\n", b'{"text": \n', b'{"no": 1}\r\n', b'{"text": "b"}\n']
+    ),
+    "text": st.sampled_from([b"one\n", b"  \n", b"\xff\n", b"two\r\n"]),
+    "csv": st.sampled_from([b"a,1\n", b'"b\nb",2\n', b"\n", b'"c"c,3\n', b"d\n", b"\xff,4\n", b'"x\n']),
+    "tsv": st.sampled_from([b"a\t1\n", b'"b\t2\n', b"\n", b"c\n"]),
+    "conll": st.sampled_from([b"Ann B-PER\n", b"\n", b"sat O\n", b"bad\n", b"-DOCSTART- O\n", b"\xff O\n"]),
+}
+HEADERS = {"csv": b'\xef\xbb\xbftext,"n\n"\n', "tsv": b"text\tn\n"}
+
+
+@pytest.mark.parametrize("format", list(lines))
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), size=st.integers(1, 4))
+def test_shards_together_are_the_file(format: str, ending: str, data: st.DataObject, size: int, tmp_path: Path) -> None:
+    content = HEADERS.get(format, b"") + b"".join(data.draw(st.lists(lines[format], max_size=12)))
+    file = tmp_path / f"a.{format}{ending}"
+    file.write_bytes(gzip.compress(content) if ending else content)
+    reading = Reading(format)  # type: ignore[arg-type]
+    whole = list(reading.records(str(file)))
+    shards = list(cut(str(file), reading, size))
+    assert [list(islice(reading.records(str(file), one.start), one.records)) for one in shards] == [
+        whole[start : start + size] for start in range(0, len(whole), size)
+    ]
+
+
+def test_a_squad_file_stays_whole(tmp_path: Path) -> None:
+    qas = [{"id": str(n), "question": "who ?"} for n in range(5)]
+    file = tmp_path / "dev.json"
+    file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "the film", "qas": qas}]}]}))
+    assert [shard.records for shard in cut(str(file), Reading(), 2)] == [5]
+
+
+def test_names_are_in_the_order_of_the_input() -> None:
+    shards = named([Shard("", f"{n}", 0, 0, 1) for n in range(12)], "jsonl")
+    assert [shard.name for shard in shards][:2] == ["part-00000-of-00012.jsonl", "part-00001-of-00012.jsonl"]
+    assert sorted(shards, key=lambda shard: shard.name) == shards
+
+
+def test_a_folder_gives_its_files_of_records(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "sub/a.csv.gz", "notes.md", "_SUCCESS", ".hidden/x.jsonl", "sub/.c.txt", "empty.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("" if name == "empty.txt" else "x\n")
+
+    def found(wanted: Path | str, any_ending: bool = False) -> list[str]:
+        return [Path(file.name).relative_to(tmp_path).as_posix() for file in find_inputs(str(wanted), any_ending)]
+
+    assert found(tmp_path) == ["b.jsonl", "sub/a.csv.gz"]
+    assert found(tmp_path, any_ending=True) == ["b.jsonl", "notes.md", "sub/a.csv.gz"]
+    assert found(tmp_path / "*.md") == ["notes.md"]
+    assert found(tmp_path / "**/*.gz") == ["sub/a.csv.gz"]
+    for nothing, said in (("*.parquet", "no file is named"), ("empty.txt", "has no records"), ("none", "not exist")):
+        with pytest.raises(SqbertError, match=said):
+            found(tmp_path / nothing)
+
+
+def test_a_bad_line_is_kept_to_the_byte(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"text": "a"}\n{"no": 1}\r\n\xff\xfe"\n')
+    bad = [BadRecord(f"{file}:2", "no field"), BadRecord(f"{file}:3", "not UTF-8"), BadRecord("elsewhere", "odd")]
+    write_bad(str(tmp_path / "bad.jsonl"), Shard("x", str(file), 1, 14, 2), bad)
+    second, third, other = map(json.loads, (tmp_path / "bad.jsonl").read_text().splitlines())
+    assert second == {"file": str(file), "line": 2, "reason": "no field", "raw": '{"no": 1}'}
+    assert third["raw"].encode("utf-8", "surrogateescape") == b'\xff\xfe"'
+    assert (other["line"], other["raw"]) == (None, None)
+
+
+def test_what_differs_is_named() -> None:
+    old = {"answer": {"threshold": 0.0}, "inputs": {"a": [1, 1], "b": [2, 2], "c": [3, 3]}, "same": 1}
+    new = {"answer": {"threshold": 0.5}, "inputs": {"a": [1, 2], "c": [3, 3], "d": [4, 4]}, "same": 1}
+    assert list(differences(old, new)) == [
+        "answer threshold was 0.0, now 0.5", "input `a` has changed", "input `b` is gone", "input `d` is new",
+    ]  # fmt: skip

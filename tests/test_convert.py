@@ -1,0 +1,154 @@
+"""To transformers and back: the same answers from its own classes, whole folders, nothing overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sqbert_cli.checkpoint import read_checkpoint, write_checkpoint
+from sqbert_cli.convert import convert
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
+from tests.conftest import run_sqbert
+
+TEXTS = ["The film was GOOD!", "unlike it, very boring"]
+HEADS = (
+    HeadConfig(name="mood", kind="sequence", labels=("no", "maybe", "yes"), max_length=32),
+    HeadConfig(name="stars", kind="sequence", labels=("score",), problem_type="regression"),
+    HeadConfig(name="topics", kind="sequence", labels=("a", "b"), problem_type="multi_label_classification"),
+    HeadConfig(name="names", kind="token", labels=("O", "B-PER", "I-PER")),
+    HeadConfig(name="answers", kind="span"),
+    HeadConfig(name="words", kind="masked_word"),
+    HeadConfig(name="vectors", kind="vector"),
+)
+CLASSES = {
+    "mood": "SequenceClassification",
+    "stars": "SequenceClassification",
+    "topics": "SequenceClassification",
+    "names": "TokenClassification",
+    "answers": "QuestionAnswering",
+    "words": "MaskedLM",
+}
+
+
+@pytest.fixture(scope="module", params=["squeezebert", "bert"])
+def model(request: pytest.FixtureRequest, make_model: Callable[..., Path]) -> Path:
+    return make_model(heads=HEADS, model_type=request.param)
+
+
+def opened(kind: str, folder: Path) -> tuple[Any, Any]:
+    """Return the model of a folder as transformers has it, with every tensor accounted for, and its tokenizer."""
+    loaded, report = getattr(transformers, kind).from_pretrained(folder, output_loading_info=True)
+    assert not any(report.values()), report
+    return loaded, transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def theirs(kind: str, folder: Path) -> tuple[Tensor, dict[str, Tensor]]:
+    loaded, tokenizer = opened(kind, folder)
+    inputs = dict(tokenizer(TEXTS, padding=True, return_tensors="pt"))
+    with torch.no_grad():
+        out = loaded(**inputs)
+    return (torch.stack([out.start_logits, out.end_logits], -1) if "start_logits" in out else out.logits), inputs
+
+
+@pytest.mark.parametrize("head", CLASSES)
+def test_transformers_opens_each_head_and_answers_the_same(model: Path, tmp_path: Path, head: str) -> None:
+    convert(str(model), tmp_path / "theirs", head=head)
+    logits, inputs = theirs(f"AutoModelFor{CLASSES[head]}", tmp_path / "theirs")
+    ours = read_checkpoint(model)
+    order = ("input_ids", "attention_mask", "token_type_ids")
+    with torch.no_grad():
+        expected = ours.network(head, *(inputs[name] for name in order))
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+    (window,) = ours.tokenizer.windows(ours.tokenizer.encode(TEXTS[:1])[0], None, 64)
+    assert inputs["input_ids"][0, : len(window.input_ids)].tolist() == window.input_ids
+
+
+def test_the_config_is_that_of_transformers(model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="mood")
+    loaded, tokenizer = opened("AutoModelForSequenceClassification", tmp_path / "theirs")
+    assert loaded.config.id2label == {0: "no", 1: "maybe", 2: "yes"}
+    assert loaded.config.architectures == [type(loaded).__name__]
+    assert loaded.dtype == torch.float32
+    assert tokenizer.model_max_length == 32
+    assert {"heads", "sqbert_version"}.isdisjoint(json.loads((tmp_path / "theirs/config.json").read_text()))
+    vocabulary = (tmp_path / "theirs/vocab.txt").read_text().splitlines()
+    assert tokenizer.convert_ids_to_tokens(range(len(vocabulary))) == vocabulary
+
+
+def test_an_encoder_alone_is_their_base_model(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    for family in ("squeezebert", "bert"):
+        folder = make_model(heads=(), model_type=family)
+        convert(str(folder), tmp_path / family, "transformers")
+        loaded, tokenizer = opened("AutoModel", tmp_path / family)
+        inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            hidden = loaded(**inputs).last_hidden_state
+            ours = read_checkpoint(folder).network.transformer(
+                inputs["input_ids"], inputs["attention_mask"], inputs["token_type_ids"]
+            )
+        torch.testing.assert_close(hidden, ours, atol=1e-5, rtol=1e-4)
+
+
+def test_there_and_back_is_the_same_to_the_bit(model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="mood")
+    convert(str(tmp_path / "theirs"), tmp_path / "ours")
+    config = json.loads((tmp_path / "ours/config.json").read_text())
+    assert config["heads"]["sequence"]["labels"] == ["no", "maybe", "yes"]
+    one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("theirs", "ours"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_precision_is_chosen_or_what_loses_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    def dtypes(folder: str) -> set[torch.dtype]:
+        return {tensor.dtype for tensor in load_file(tmp_path / folder / "model.safetensors").values()}
+
+    convert(str(tiny_model), tmp_path / "half", "sqbert", "float16")
+    convert(str(tmp_path / "half"), tmp_path / "still", "sqbert")
+    convert(str(tmp_path / "half"), tmp_path / "theirs")
+    assert [dtypes(name) for name in ("half", "still", "theirs")] == [{torch.float16}, {torch.float16}, {torch.float32}]
+    large = read_checkpoint(tiny_model)
+    with torch.no_grad():
+        next(large.network.parameters()).fill_(1e6)
+    write_checkpoint(large, tmp_path / "large")
+    with pytest.raises(SqbertError, match="a weight of 1e\\+06 is beyond what float16 holds"):
+        convert(str(tmp_path / "large"), tmp_path / "over", dtype="float16")
+    assert not (tmp_path / "over").exists()
+
+
+def test_what_cannot_be_written_is_said_and_nothing_appears(model: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("mine")
+    output = tmp_path / "out"
+    for name, folder, head, problem in (
+        (model, output, None, r"has several heads: `mood` \(whole texts\), `stars` \(whole texts\)"),
+        (model, output, "nobody", "has no head `nobody`; it has: `mood`"),
+        (model, output, "vectors", "transformers has no class for the head `vectors`"),
+        (model, full, "mood", "is there already"),
+        (model, full / "mine.txt", "mood", "is there already"),
+        (tmp_path, output, None, "is not a model folder"),
+    ):
+        with pytest.raises(SqbertError, match=problem):
+            convert(str(name), folder, head=head)
+    assert [str(file.relative_to(tmp_path)) for file in sorted(tmp_path.rglob("*"))] == ["full", "full/mine.txt"]
+
+
+def test_the_command_fills_an_empty_folder_and_no_other(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = run_sqbert("models", "convert", tiny_model, tmp_path / "empty")
+    assert (ran.status, ran.err) == (0, "")
+    assert json.loads(ran.out)["to"] == "transformers"
+    assert (tmp_path / "empty/vocab.txt").is_file()
+    again = run_sqbert("models", "convert", tiny_model, tmp_path / "empty")
+    assert (again.status, again.out) == (1, "")
+    assert "is there already" in again.err
