@@ -46,7 +46,7 @@ def python_files(is_shown: bool) -> dict[str, object]:
 
 def _folders(package: str) -> list[str]:
     spec = find_spec(package)
-    return list(spec.submodule_search_locations or []) if spec else []
+    return [str(folder) for folder in spec.submodule_search_locations or ()] if spec else []  # some are paths
 
 
 def _disk(path: str) -> str:
