@@ -84,7 +84,7 @@ def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> 
     report = json.loads((tmp_path / "a.json").read_text())
     assert [one["case"]["shape"]["threads"] for one in report["measurements"]] == [1, 1, 2, 2]
     assert all(len(one["times_ms"]) == 12 and one["difference"] < 1e-4 for one in report["measurements"])
-    assert len(report["conditions"]) == 3
+    assert len(report["conditions"]) == 4  # before and after each of two runs
     run = report["runs"][0]
     assert run["is_pinned"]
     assert set(run["result"]["affinity"]) <= set(big_cores(phone))
