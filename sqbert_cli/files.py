@@ -34,7 +34,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and str(error.filename or UNFINISHED).endswith(UNFINISHED):
+        if isinstance(error, OSError) and error.errno and str(error.filename or UNFINISHED).endswith(UNFINISHED):
             error.filename = str(path)  # what the user knows it as
         raise
 
@@ -79,8 +79,9 @@ def _umask() -> int:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """What is no character, as in the name of a file that the locale cannot read, is written as `\\udcc3`."""
     with whole_file(path) as file:
-        file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def write_rows(path: Path, rows: Iterable[Sequence[float]], width: int) -> None:
