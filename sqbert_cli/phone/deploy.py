@@ -9,7 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from shlex import quote
 
-from sqbert_cli.phone.links import Link, Ran, run
+from sqbert_cli.phone.links import SHORT, Link, Ran, run
 from sqbert_cli.phone.problems import PhoneError, Status
 
 SECONDS_PER_MEGABYTE = 1.0
@@ -52,7 +52,7 @@ def send(link: Link, source: Path, path: str, digest: str) -> None:
         f"chmod 755 {part} && mv {part} {quote(path)}"
     )
     what = f"`{source.name}` ({megabytes:.0f} MB) could not be sent"
-    checked(link, command, what, source=source, timeout=60 + megabytes * SECONDS_PER_MEGABYTE)
+    checked(link, command, what, source=source, timeout=SHORT + megabytes * SECONDS_PER_MEGABYTE)
 
 
 def remove(link: Link, job: Job) -> None:
@@ -66,7 +66,7 @@ def purge(link: Link) -> None:
     run(link, f"rm -rf {quote(link.folder)}")
 
 
-def checked(link: Link, command: str, what: str, *, source: Path | None = None, timeout: float = 120.0) -> Ran:
+def checked(link: Link, command: str, what: str, *, source: Path | None = None, timeout: float = SHORT) -> Ran:
     ran = run(link, command, source=source, timeout=timeout)
     if ran.status:
         raise failure(ran, what)

@@ -19,8 +19,8 @@ TERMUX = "com.termux"
 PREFIX = f"/data/data/{TERMUX}/files/usr"
 TERMUX_HOME = f"/data/data/{TERMUX}/files/home"
 SSHD_PORT = 8022
-SHORT = 120.0
-"""Seconds for a command that should take one."""
+SHORT = 300.0
+"""Seconds for a command that should take few: a hash of large weights on a slow phone."""
 SSH_OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
 
 

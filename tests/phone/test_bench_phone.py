@@ -38,7 +38,7 @@ def command(models: str, *words: str) -> list[str]:
 
 
 def bench(phone: Phone, models: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    return phone.run(command(models, *words), cwd=ROOT)
+    return phone.run(command(models, *words), cwd=ROOT, timeout=900)
 
 
 def weights_only(phone: Phone) -> bool:
