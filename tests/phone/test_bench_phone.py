@@ -110,9 +110,10 @@ def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None
     setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
     key = setup.stdout.decode().split("echo '")[1].split("'")[0]
     assert key.startswith("ssh-ed25519 ")
-    phone.ssh_key.unlink()  # only the key of --setup is of use
     phone.start_sshd(key)
+    away = phone.ssh_key.rename(phone.ssh_key.with_suffix(".away"))  # only the key of --setup is of use
     ended = bench(phone, models, "--runtime", "termux", "--check")
+    away.rename(phone.ssh_key)
     assert ended.returncode == 0, ended.stderr.decode()
     assert b"through Termux's sshd" in ended.stderr
     assert is_clean(phone)
