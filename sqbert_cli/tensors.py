@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from sqbert_cli.errors import SqbertError
@@ -32,7 +33,7 @@ def read_tensors(folder: Path) -> State:
     if file.suffix == ".safetensors":
         read_header(file)
     try:
-        state = load_file(file) if file.suffix == ".safetensors" else _unpickle(file)
+        state = load_safetensors(file) if file.suffix == ".safetensors" else _unpickle(file)
     except OSError:
         raise
     except Exception as error:  # the unpickler raises what the pickle leads it to
@@ -45,12 +46,23 @@ def read_tensors(folder: Path) -> State:
     return {str(name): tensor for name, tensor in state.items()}
 
 
+def load_safetensors(file: Path) -> State:
+    return load_file(file) if _can_be_named(file) else load(file.read_bytes())
+
+
+def _can_be_named(file: Path) -> bool:
+    """Whether what is no Python finds it by the name that it has in Python, which depends on the locale."""
+    return os.fsencode(file) == str(file).encode("utf-8", "replace")
+
+
 def _unpickle(file: Path) -> object:
     with file.open("rb") as opened:
         is_archive = opened.read(len(ARCHIVE)) == ARCHIVE
-    if is_archive:
-        _check_archive(file)
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=is_archive)
+        if is_archive:
+            _check_archive(file)
+        opened.seek(0)
+        is_mapped = is_archive and _can_be_named(file)
+        return torch.load(file if is_mapped else opened, map_location="cpu", weights_only=True, mmap=is_mapped)
 
 
 def _check_archive(file: Path) -> None:

@@ -152,9 +152,7 @@ def start(scenario: Scenario, folder: Path) -> multiprocessing.Process:
 def _run(scenario: Scenario, folder: Path) -> None:
     home = {"SQBERT_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1"}
     os.environ.update(home | dict(scenario.environment))
-    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(log, stream)
+    sys.stdout = sys.stderr = (folder / "log").open("w")
     try:
         app([argument.replace("FOLDER", str(folder)) for argument in scenario.arguments], prog_name="sqbert")
     except SystemExit as ended:

@@ -18,7 +18,8 @@ from sqbert_cli.phone.facts import parse_conditions
 from sqbert_cli.phone.links import Ran
 from sqbert_cli.phone.problems import PhoneError
 from sqbert_cli.phone.result import MARK, read_result
-from sqbert_cli.text import files
+from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text import files, tables
 from sqbert_cli.text.corpus import read_tokens, token_key, tokenize
 from sqbert_cli.text.files import read_text
 from sqbert_cli.text.readers import read_records
@@ -90,6 +91,17 @@ def test_a_line_without_an_end_does_not_fill_the_memory(
     path.write_bytes((gzip.compress if ending.endswith("gz") else bytes)(b"text\n" + b"x" * 1_001))
     with pytest.raises(SqbertError, match="has a line of more than 1,000 bytes"):
         list(read_records(path))
+
+
+def test_quotes_that_are_never_closed_do_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MAX_ROW_CHARACTERS", 100)
+    (tmp_path / "in.csv").write_text("text\n" + '"a\n",' * 40 + "\ngood\n")
+    items = list(read_records(tmp_path / "in.csv"))
+    assert isinstance(items[0], BadRecord)
+    assert items[0].reason == "not CSV: a row of more than 100 characters"
+    assert items[0].source.endswith("in.csv:2")
+    assert isinstance(items[-1], Record)
+    assert items[-1].text == "good"
 
 
 def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,20 +86,25 @@ def plan(files: Sequence[InputFile], reading: Reading, size: int) -> list[Shard]
 
 def run_shards(work: Work, shards: Sequence[Shard], workers: int | None) -> Iterator[Outcome]:
     """Yield the outcome of every shard, as they end. A shard whose worker died is given to another."""
+    import ray
+
     workers = _workers(work, workers)
-    left, fruitless = list(shards), 0
-    while left:
+    left, fruitless, reason = list(shards), 0, ""
+    while left and fruitless < ATTEMPTS:
         done = set()
-        for outcome in _one_pass(work, left, workers):
-            done.add(outcome.name)
-            yield outcome
+        try:
+            for outcome in _one_pass(work, left, workers):
+                done.add(outcome.name)
+                yield outcome
+        except ray.exceptions.RayError as error:  # more deaths than workers: the next pass begins with new ones
+            reason = f": {str(error).strip().splitlines()[-1]}"
         left = [shard for shard in left if shard.name not in done]
         fruitless = 0 if done else fruitless + 1
-        if fruitless == ATTEMPTS:
-            raise SqbertError(
-                f"workers died {ATTEMPTS} times and finished nothing, last at `{left[0].name}` of `{left[0].file}`",
-                hint="if memory is short: fewer --workers, or another model; finished shards are kept",
-            )
+    if left:
+        raise SqbertError(
+            f"workers died {ATTEMPTS} times and finished nothing, last at `{left[0].name}` of `{left[0].file}`{reason}",
+            hint="is sqbert on every machine? is memory short (fewer --workers)? finished shards are kept",
+        )
 
 
 def _one_pass(work: Work, shards: Sequence[Shard], workers: int) -> Iterator[Outcome]:
@@ -119,11 +124,7 @@ def _one_pass(work: Work, shards: Sequence[Shard], workers: int) -> Iterator[Out
         max_restarts=-1,
         max_task_retries=0,
     )
-    try:
-        for row in outcomes.iter_rows():
-            yield Outcome(**row)
-    except ray.exceptions.RayError:
-        return  # more died than one for each worker: the next pass begins with new ones
+    yield from (Outcome(**row) for row in outcomes.iter_rows())
 
 
 def _workers(work: Work, wanted: int | None) -> int:

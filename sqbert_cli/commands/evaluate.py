@@ -77,7 +77,7 @@ def evaluate(
 
     from sqbert_cli.api import load
     from sqbert_cli.commands.training_view import show_scores
-    from sqbert_cli.console import is_table, show_warning
+    from sqbert_cli.console import is_table, show_warning, write_out
     from sqbert_cli.evaluation import judge, judge_labels, judge_likeness
     from sqbert_cli.model.config import HeadConfig
     from sqbert_cli.tasks.choose import KINDS, Source, choose_test, fields_of
@@ -104,7 +104,7 @@ def evaluate(
         for name, scores in results.items():
             show_scores(name, scores)
     else:
-        typer.echo(json.dumps({name: asdict(scores) for name, scores in results.items()}, ensure_ascii=False))
+        write_out(json.dumps({name: asdict(scores) for name, scores in results.items()}, ensure_ascii=False) + "\n")
     if incomplete := [split for split in test.splits if split.bad]:
         for split in incomplete:
             show_warning(bad_lines(split))

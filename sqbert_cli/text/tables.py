@@ -16,7 +16,7 @@ Rows: TypeAlias = Iterator[tuple[int, dict[str, Any] | str]]
 Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 """Line numbers, each with the cells of a row or the reason why there are none."""
 
-MAX_CELL_CHARACTERS = 100_000_000  # bounds what a quote that is never closed can swallow
+MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can swallow
 
 
 def csv_rows(top: Lines, lines: Lines, fields: Fields, name: str) -> Rows:
@@ -35,17 +35,11 @@ def without_end(line: str) -> str:
 
 def _csv_cells(lines: Lines) -> Table:
     """Number each row by the line on which it starts."""
-    csv.field_size_limit(MAX_CELL_CHARACTERS)
-    numbers: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for number, line in lines:
-            numbers.append(number)
-            yield line
-
-    reader = csv.reader(texts(), strict=True)
+    csv.field_size_limit(MAX_ROW_CHARACTERS)
+    row = _Row(lines)
+    reader = csv.reader(row, strict=True)
     while True:
-        numbers.clear()
+        row.number = row.characters = 0
         try:
             cells: list[str] | str = next(reader)
         except csv.Error as error:
@@ -53,7 +47,21 @@ def _csv_cells(lines: Lines) -> Table:
             cells = f"not CSV: {fault}"
         except StopIteration:
             return
-        yield numbers[0], cells
+        yield row.number, cells
+
+
+class _Row(Iterator[str]):
+    """The lines of a row, as `csv` asks for them. No generator: the lines after a row that is too long are to come."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines, self.number, self.characters = lines, 0, 0
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self.number, self.characters = self.number or number, self.characters + len(line)
+        if self.characters > MAX_ROW_CHARACTERS:
+            raise csv.Error(f"a row of more than {MAX_ROW_CHARACTERS:,} characters")
+        return line
 
 
 def _tsv_cells(lines: Lines) -> Table:

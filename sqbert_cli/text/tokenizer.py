@@ -118,7 +118,7 @@ def parts_for_pair(length: int, pair_length: int, room: int) -> tuple[int, int]:
 
 def _parse(file: Path) -> PieceTokenizer:
     try:
-        return PieceTokenizer.from_file(str(file))
+        return PieceTokenizer.from_buffer(file.read_bytes())
     except Exception as error:  # tokenizers raises plain `Exception` for a file that it cannot parse
         raise SqbertError(f"`{file}` is not a tokenizer: {error}") from error
 

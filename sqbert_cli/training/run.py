@@ -14,13 +14,13 @@ from typing import Any
 
 import tokenizers
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sqbert_cli import __version__
 from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sweep, whole_file
+from sqbert_cli.tensors import load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Progress, Trainer
@@ -145,7 +145,7 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
     values = {**training, "precision": str(run.dtype), "device": str(run.device), "versions": versions}
     output = run.folder.parent
     with whole_file(output / "README.md") as file:
-        file.write(model_card(output.name, values).encode())
+        file.write(model_card(output.name, values).encode("utf-8", "backslashreplace"))
     write_checkpoint(checkpoint, output, getattr(torch, save_dtype), values)
     run.file.unlink(missing_ok=True)  # first, so that there is all that is needed to go on, or nothing
     shutil.rmtree(run.folder, ignore_errors=True)
@@ -162,7 +162,7 @@ def write_tensors(path: Path, values: Mapping[str, Any]) -> None:
 def take_best(run: Run, network: nn.Module) -> None:
     """Give a network the weights that were the best on dev."""
     with _damage_told(run.best_file):
-        network.load_state_dict(load_file(run.best_file))
+        network.load_state_dict(load_safetensors(run.best_file))
 
 
 @contextmanager
@@ -188,7 +188,8 @@ def windows_hash(windows: Sequence[Window], *more: object) -> str:
 
 def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> tuple[str, ...]:
     with _damage_told(file):
-        saved = torch.load(file, map_location="cpu", weights_only=True)
+        with file.open("rb") as opened:
+            saved = torch.load(opened, map_location="cpu", weights_only=True)
         was = dict(saved["identity"])
     changes = {
         name: f"{name}: was {was.get(name)}, now {value}" for name, value in identity.items() if was.get(name) != value

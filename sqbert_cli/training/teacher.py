@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
@@ -18,7 +18,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.places import cache_folder
 from sqbert_cli.predict.rows import head_rows
-from sqbert_cli.tensors import UNREADABLE
+from sqbert_cli.tensors import UNREADABLE, load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Lesson
@@ -143,7 +143,7 @@ def write_rows(file: Path, rows: Sequence[Tensor]) -> None:
 
 def read_rows(file: Path) -> list[Tensor]:
     try:
-        tensors = load_file(file)
+        tensors = load_safetensors(file)
     except UNREADABLE as error:
         raise SqbertError(f"`{file}` is damaged", hint="remove it; the teacher will be asked again") from error
     rows = tensors["rows"].split(tensors["lengths"].tolist())

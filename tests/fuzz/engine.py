@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqbert_cli.errors import MOST, SqbertError
-from tests.fuzz.mutate import Mutator
+from tests.fuzz.mutate import ANYWHERE, Mutator
 
 HANG_SECONDS = 60.0
 SLOW_SECONDS = 2.0
@@ -158,7 +158,7 @@ def fuzz_guided(
     for number, data in enumerate(target.seeds):
         (corpus / f"seed{number}").write_bytes(data)
     words = folder / f"{target.name}.dict"
-    words.write_text("".join(f'"{_escaped(token)}"\n' for token in target.tokens))
+    words.write_text("".join(f'"{_escaped(token)}"\n' for token in (*ANYWHERE, *target.tokens)))
 
     def attempt(data: bytes) -> None:
         watch(data)
