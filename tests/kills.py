@@ -1,7 +1,8 @@
 """`python -m tests.kills`: commands that are killed again and again, at random moments, and gone on with.
 
 After each kill every file is whole or absent; what the command ends with is what an undisturbed one ends with, bit for
-bit. The processes are forks of one that has imported all, so that the kills fall into the work.
+bit. The processes are forks of a server that has imported all but the hub, so that the kills fall into the work, and
+nothing of whoever starts them (threads, an offline hub) is in them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +37,8 @@ from tests.hub_server import commit_of, serve
 TEXTS = 3_000
 HUB_NAME = "org/tiny"
 assert Run
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.kills"])
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def survive(scenario: Scenario, folder: Path, kills: int, seed: int, tally: Tall
     """Kill it so often, over as many runs as that takes. Raises `AssertionError` where something is lost."""
     draw, tally = random.Random(seed), tally or Tally()
     began = time.monotonic()
-    start(scenario, folder / "whole").join()
+    undisturbed = start(scenario, folder / "whole")
+    undisturbed.join()
+    assert undisturbed.exitcode == 0, (folder / "whole" / "log").read_text()
     lasts, expected = time.monotonic() - began, content(folder / "whole" / scenario.result)
     while tally.kills < kills:
         again = folder / f"try{tally.runs}"
@@ -115,11 +121,11 @@ def _one(scenario: Scenario, folder: Path, draw: random.Random, lasts: float, ta
     return process.exitcode == 0
 
 
-def _wait(process: multiprocessing.Process, folder: Path, draw: random.Random, lasts: float) -> None:
+def _wait(process: BaseProcess, folder: Path, draw: random.Random, lasts: float) -> None:
     process.join(draw.random() * lasts)
 
 
-def _wait_for_change(process: multiprocessing.Process, folder: Path, draw: random.Random, lasts: float) -> None:
+def _wait_for_change(process: BaseProcess, folder: Path, draw: random.Random, lasts: float) -> None:
     """Until files have come, gone or changed so often: kills fall into the writing of files."""
     for _ in range(draw.randrange(1, 20)):
         before = _state(folder)
@@ -142,16 +148,17 @@ def _size(path: str) -> int:
         return -1
 
 
-def start(scenario: Scenario, folder: Path) -> multiprocessing.Process:
+def start(scenario: Scenario, folder: Path) -> BaseProcess:
     folder.mkdir(exist_ok=True)
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(scenario, folder))
+    process = FORKS.Process(target=_run, args=(scenario, folder))
     process.start()
-    return process  # type: ignore[return-value]
+    return process
 
 
 def _run(scenario: Scenario, folder: Path) -> None:
     home = {"SQBERT_CACHE": str(folder / "cache"), "HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1"}
     os.environ.update(home | dict(scenario.environment))
+    torch.set_num_threads(1)
     sys.stdout = sys.stderr = (folder / "log").open("w")
     try:
         app([argument.replace("FOLDER", str(folder)) for argument in scenario.arguments], prog_name="sqbert")
@@ -200,7 +207,6 @@ def main() -> int:
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     with TemporaryDirectory() as folder, prepared(Path(folder)) as some:
         chosen = [scenario for scenario in some if arguments.only in (None, scenario.name)]
         for scenario in chosen:

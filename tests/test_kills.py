@@ -36,12 +36,7 @@ def scenarios(root: Path) -> Iterator[dict[str, Scenario]]:
 def test_each_file_is_whole_after_each_kill_and_the_end_is_the_same(
     name: str, scenarios: dict[str, Scenario], tmp_path: Path
 ) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # before the forks: of several threads they would have one
-    try:
-        assert survive(scenarios[name], tmp_path, kills=3, seed=0).kills == 3
-    finally:
-        torch.set_num_threads(threads)
+    assert survive(scenarios[name], tmp_path, kills=3, seed=0).kills == 3
 
 
 @pytest.mark.slow
