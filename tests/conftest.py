@@ -16,6 +16,9 @@ from hypothesis import settings
 settings.register_profile("sqbert", deadline=None)  # a busy machine is no failure
 settings.load_profile("sqbert")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is there: threads of two workers wait for one another
+
 ROOT = Path(__file__).parent.parent
 WORDS = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] the a film was is not good bad very and but it i loved hated great "
@@ -23,6 +26,13 @@ WORDS = (
     "p q r s t u v w x y z "
     "##a ##b ##c ##d ##e ##f ##g ##h ##i ##j ##k ##l ##m ##n ##o ##p ##q ##r ##t ##u ##v ##w ##x ##y ##z 0 1 2 3"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers one runs a whole file, and one all that needs phones, which take long to be made."""
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group("phones" if file.startswith("tests/phone/") else file))
 
 
 @pytest.fixture(scope="session", autouse=True)
