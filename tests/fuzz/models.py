@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
 import torch
+from safetensors.torch import save
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.folder import read_config, read_heads
 from sqbert_cli.model.config import SIZE_LIMITS, HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.models import describe
+from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.corpus import read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.optimise import OptimiserSettings, make_trainer
@@ -62,11 +63,13 @@ def model_targets(folder: Path) -> Iterable[Fuzzed]:
     yield Fuzzed("model", _file(model, "config.json"), [config, json.dumps(theirs).encode()], CONFIG_NAMES)
     yield Fuzzed("tokenizer", _tokenizer(folder / "pieces", "tokenizer.json"), [pieces], TOKENIZER_WORDS)
     yield Fuzzed("vocabulary", _tokenizer(folder / "words", "vocab.txt"), [VOCABULARY.encode()], (b"[CLS]", b"##"))
-    yield Fuzzed("safetensors", _file(model, "model.safetensors"), [weights], TENSOR_WORDS)
-    yield Fuzzed("header", _header(model, weights), [_head_of(weights)], TENSOR_WORDS)
-    pickled = folder / "pickled"
-    yield Fuzzed("pickle", *_pickled(model, pickled), PICKLE_WORDS)
-    yield Fuzzed("archive", _file(pickled, "pytorch_model.bin"), [(pickled / "pytorch_model.bin").read_bytes()])
+    yield Fuzzed("weights", _header(_file(model, "model.safetensors"), weights), [_head_of(weights)], TENSOR_WORDS)
+    table, attempt = _table(), _tensors(folder / "table", "model.safetensors")
+    yield Fuzzed("safetensors", attempt, [save(table)], TENSOR_WORDS)
+    yield Fuzzed("header", _header(attempt, save(table)), [_head_of(save(table))], TENSOR_WORDS)
+    pickled, attempt = _pickled(table), _tensors(folder / "pickled", "pytorch_model.bin")
+    yield Fuzzed("archive", attempt, [pickled])
+    yield Fuzzed("pickle", *_repacked(pickled, attempt), PICKLE_WORDS)
     history = json.dumps({"command": "finetune", "scores": {"dev": {"metrics": {"accuracy": 0.5}}}, "model": "m"})
     yield Fuzzed("training", _training(model), [history.encode()], (b'"scores"', b'"metrics"', b'"teacher"'))
     yield Fuzzed("resume", *_resume(folder / "run"), PICKLE_WORDS)
@@ -115,9 +118,9 @@ def _head_of(weights: bytes) -> bytes:
     return weights[8 : 8 + int.from_bytes(weights[:8], "little")]
 
 
-def _header(model: Path, weights: bytes) -> Callable[[bytes], object]:
+def _header(attempt: Callable[[bytes], object], weights: bytes) -> Callable[[bytes], object]:
     """The header alone is other than it was; its length is right."""
-    attempt, rest = _file(model, "model.safetensors"), weights[8 + len(_head_of(weights)) :]
+    rest = weights[8 + len(_head_of(weights)) :]
     return lambda data: attempt(len(data).to_bytes(8, "little") + data + rest)
 
 
@@ -135,23 +138,32 @@ def _tokenizer(folder: Path, name: str) -> Callable[[bytes], object]:
     return attempt
 
 
-def _pickled(model: Path, folder: Path) -> tuple[Callable[[bytes], object], list[bytes]]:
+def _table() -> dict[str, torch.Tensor]:
+    return {"a.weight": torch.ones(2, 3), "b": torch.zeros(4, dtype=torch.float16), "c": torch.tensor(1)}
+
+
+def _tensors(folder: Path, name: str) -> Callable[[bytes], object]:
+    """The file of weights alone: many more cases than with the folder around it."""
+    folder.mkdir()
+
+    def attempt(data: bytes) -> object:
+        (folder / name).write_bytes(data)
+        tensors = read_tensors(folder)
+        sums = [float(tensor.sum()) for tensor in tensors.values()]  # each number can be read
+        return [(name[:9], str(tensor.dtype), tensor.ndim) for name, tensor in tensors.items()][:3], bool(sums)
+
+    return attempt
+
+
+def _pickled(state: object) -> bytes:
+    file = BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def _repacked(file: bytes, attempt: Callable[[bytes], object]) -> tuple[Callable[[bytes], object], list[bytes]]:
     """Another pickle in an archive that is whole."""
-    shutil.copytree(model, folder)
-    state = {name: tensor.clone() for name, tensor in _state(folder).items()}
-    (folder / "model.safetensors").unlink()
-    torch.save(state, folder / "pytorch_model.bin")
-    return _repacked(folder / "pytorch_model.bin", _file(folder, "pytorch_model.bin"))
-
-
-def _state(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def _repacked(file: Path, attempt: Callable[[bytes], object]) -> tuple[Callable[[bytes], object], list[bytes]]:
-    with ZipFile(file) as archive:
+    with ZipFile(BytesIO(file)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     (name,) = (name for name in parts if name.endswith("data.pkl"))
 
@@ -200,7 +212,7 @@ def _resume(folder: Path) -> tuple[Callable[[bytes], object], list[bytes]]:
         again.optimiser.step()
         return again.rate(again.progress.step) >= 0, json.dumps(again.progress.history, default=str)[:20]
 
-    return _repacked(run.file, attempt)
+    return _repacked(run.file.read_bytes(), attempt)
 
 
 def _tokens(folder: Path) -> tuple[Callable[[bytes], object], list[bytes]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.fuzz.engine import Fuzzed
 
 TEXTS = ("text", "jsonl", "csv", "tsv", "conll", "squad", "gold", "gzip", "xz", "glue")
-MODELS = ("config", "model", "tokenizer", "vocabulary", "safetensors", "header", "pickle", "archive", "training",
-          "resume", "tokens")  # fmt: skip
+MODELS = ("config", "model", "tokenizer", "vocabulary", "weights", "safetensors", "header", "pickle", "archive",
+          "training", "resume", "tokens")  # fmt: skip
 PHONES = ("result", "marked", "phone", "report")
 TARGETS = (*TEXTS, *MODELS, *PHONES)
 
