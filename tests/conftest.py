@@ -28,13 +28,6 @@ WORDS = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers one runs a whole file, and one all that needs phones, which take long to be made."""
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group("phones" if file.startswith("tests/phone/") else file))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Ctrl-C reaches our children, even where the tests are a shell's background job, which would ignore it."""
