@@ -304,7 +304,7 @@ def test_another_host_key(phone: Phone, models: str) -> None:
     setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
     phone.start_sshd(setup.stdout.decode().split("echo '")[1].split("'")[0])
     assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
-    known = next(phone.home.rglob("known_hosts"))
+    known = next(path for path in phone.home.rglob("known_hosts") if path.parent.name != ".ssh")  # ours, not the user's
     name, kind, _ = known.read_text().splitlines()[0].split(maxsplit=2)
     other = phone.ssh_key.with_suffix(".pub").read_text().split()[1]
     known.write_text(f"{name} {kind} {other}\n")
