@@ -47,7 +47,7 @@ def read_shards(output: str, job: Mapping[str, Any]) -> list[Shard] | None:
         values = json.loads(read_bytes(f"{output}/{NAME}"))
         shards = [Shard(**shard) for shard in values["shards"]]
         differing = list(differences(values["job"], job))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SqbertError(f"`{output}/{NAME}` cannot be read: {error}", hint=ANOTHER) from error
     if differing:
         more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sqbert_cli.bulk.stores import location
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
 from sqbert_cli.text.files import START, Mark
-from sqbert_cli.text.readers import Format, guess_format, read_records
+from sqbert_cli.text.readers import Format, read_records
+
+DAMAGE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+"""Of a compressed file: it is the same each time that the file is read, as what a network or a disk says is not."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +26,16 @@ class Reading:
     format: Format = "auto"
     fields: Fields = DEFAULT_FIELDS
 
-    def records(self, file: str, start: Mark = START) -> Iterator[Record | BadRecord]:
-        return read_records(location(file), self.format, self.fields, start=start)
+    def records(
+        self, file: str, start: Mark = START, on_bytes: Callable[[int], None] | None = None
+    ) -> Iterator[Record | BadRecord]:
+        """Yield what `read_records` does; where a file is damaged, it ends with a bad record that says so."""
+        try:
+            yield from read_records(location(file), self.format, self.fields, on_bytes, start)
+        except SqbertError as error:
+            if not isinstance(error.__cause__, DAMAGE):
+                raise
+            yield BadRecord(file, error.message)
 
 
 @dataclass(frozen=True)
@@ -50,11 +65,9 @@ def cut(file: str, reading: Reading, size: int) -> Iterator[Shard]:
         place = Mark(place.lines + 1, position)
 
     # The reader that the workers use: where it has given a record, it has read no line of the next.
-    path = location(file)
-    format = guess_format(path) if reading.format == "auto" else reading.format
-    for _ in read_records(path, format, reading.fields, heard):
+    for _ in reading.records(file, on_bytes=heard):
         count += 1
-        if count == size and format != "squad":
+        if count == size and place != START:  # of a SQuAD file no line is heard
             yield Shard("", file, start.lines, start.bytes, count)
             start, count = place, 0
     if count:

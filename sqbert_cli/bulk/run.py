@@ -9,15 +9,20 @@ from pathlib import Path
 from sqbert_cli import hub
 from sqbert_cli.bulk import cluster, manifest
 from sqbert_cli.bulk.bad import FOLDER, count_bad
+from sqbert_cli.bulk.inputs import find_inputs
 from sqbert_cli.bulk.plan import Reading, Shard, named
-from sqbert_cli.bulk.stores import InputFile, find_inputs, is_stored, make_folder, names_in, remove
+from sqbert_cli.bulk.stores import InputFile, is_stored, make_folder, names_in, sweep
 from sqbert_cli.bulk.worker import Outcome, Work, model_hash
 from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.job import Job, ModelChoice
 from sqbert_cli.models import find_model
+from sqbert_cli.places import hub_name
 from sqbert_cli.records import Record
 from sqbert_cli.text.writers import OutputFormat
+
+ABANDONED_SECONDS = 3600
+"""A file that nobody has written to for so long is a dead worker's, and not one of another job on the same folder."""
 
 
 @dataclass(frozen=True)
@@ -62,17 +67,16 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
     described = manifest.describe(work, inputs, request.shard_records)
     make_folder(f"{output}/{FOLDER}")
     shards = manifest.read_shards(output, described)
+    for folder in (output, f"{output}/{FOLDER}"):
+        sweep(folder, ABANDONED_SECONDS)
     if shards is not None and not _left(output, shards):  # no cluster for nothing
         yield _progress(output, shards)
         return
-    try:
-        with cluster.cluster(request.address):
-            if shards is None:
-                shards = _planned(request, inputs)
-                manifest.write_manifest(output, described, shards)
-            yield from _run_left(work, shards, request.workers)
-    finally:
-        _sweep(output)
+    with cluster.cluster(request.address):
+        if shards is None:
+            shards = _planned(request, inputs)
+            manifest.write_manifest(output, described, shards)
+        yield from _run_left(work, shards, request.workers)
 
 
 def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
@@ -83,7 +87,6 @@ def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
 
 
 def _run_left(work: Work, shards: Sequence[Shard], workers: int | None) -> Iterator[Progress]:
-    _sweep(work.output)
     progress = _progress(work.output, shards)
     yield progress
     for outcome in cluster.run_shards(work, _left(work.output, shards), workers):
@@ -103,27 +106,37 @@ def _work(request: Request, job: Job, output: str) -> Work:
 
 def _for_workers(model: ModelChoice, folder: Path) -> ModelChoice:
     """The same model from another folder and environment, on one thread: there are as many workers as processors."""
-    is_folder = model.name is not None and Path(model.name) == folder
     return replace(
         model,
-        name=str(folder.absolute()) if is_folder else model.name,
+        name=_pinned(model.name, folder),
         device="cpu" if model.device == "auto" else model.device,
         threads=model.threads or 1,
         offline=model.offline or hub.is_offline(),
     )
 
 
+def _pinned(name: str | None, folder: Path) -> str | None:
+    """A name that means the same to every worker: a branch of the hub may move before they all have asked for it."""
+    if name is not None and Path(name) == folder:
+        return str(folder.absolute())
+    if name is not None and (pulled := hub_name(name)) and folder.parent == pulled.folder:
+        return f"{pulled.repo_id}@{folder.name}"
+    return name
+
+
 def _inputs(request: Request, output: str) -> list[InputFile]:
-    inputs = find_inputs(request.input, any_ending=request.reading.format != "auto")
-    if any(file.name.startswith(f"{output}/") for file in inputs) or _is_below(output, request.input):
+    """A pattern may match what an earlier start has written; a folder with its output in it would grow."""
+    found = find_inputs(request.input, any_ending=request.reading.format != "auto")
+    inputs = [file for file in found if not _is_below(file.name, output)]
+    if not inputs or _is_below(output, request.input):
         raise SqbertError(f"the output `{request.output}` lies in the input", hint="choose a folder outside of it")
     return inputs
 
 
-def _is_below(output: str, folder: str) -> bool:
-    if is_stored(folder) or is_stored(output):
-        return is_stored(folder) and output.startswith(folder.rstrip("/") + "/")
-    return Path(folder).is_dir() and Path(output).resolve().is_relative_to(Path(folder).resolve())
+def _is_below(name: str, folder: str) -> bool:
+    if is_stored(folder) or is_stored(name):
+        return name.startswith(folder.rstrip("/") + "/")
+    return Path(name).resolve().is_relative_to(Path(folder).resolve())
 
 
 def _left(output: str, shards: Sequence[Shard]) -> list[Shard]:
@@ -136,13 +149,3 @@ def _progress(output: str, shards: Sequence[Shard]) -> Progress:
     done = [shard for shard in shards if shard.name in there]
     kept, all_of_them = (sum(shard.records for shard in some) for some in (done, shards))
     return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept)
-
-
-def _sweep(output: str) -> None:
-    """Remove what workers left that were killed as they wrote."""
-    if is_stored(output):
-        return  # what is not complete is no object
-    for folder in (output, f"{output}/{FOLDER}"):
-        for name in names_in(folder):
-            if name.startswith((".part-", f".{manifest.NAME}.")):
-                remove(f"{folder}/{name}")

@@ -1,26 +1,24 @@
-"""Files of a disk and objects of S3 under one name: found, opened, written whole."""
+"""Files of a disk and objects of S3 under one name: listed, opened, written whole."""
 
 from __future__ import annotations
 
 import io
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import lru_cache
-from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
+from uuid import uuid4
 
+from sqbert_cli import files
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import whole_file
-from sqbert_cli.text.files import COMPRESSED, Location
-from sqbert_cli.text.readers import ENDINGS
+from sqbert_cli.text.files import Location
 
 S3 = "s3://"
-KNOWN = {*ENDINGS, ".txt"}
 
 
 @dataclass(frozen=True)
@@ -59,35 +57,18 @@ def location(name: str) -> Location:
     return Stored(name) if is_stored(name) else Path(name)
 
 
-def find_inputs(wanted: str, any_ending: bool) -> list[InputFile]:
-    """Return the files of a folder and those below, of a pattern, or the one file; raise `SqbertError` for none.
-
-    Of a folder hidden files are left out and, unless `any_ending`, those that do not look like records.
-    """
-    found, in_folder = _stored_files(wanted) if is_stored(wanted) else _local_files(wanted)
-    files = [file for file in found if file.size and not (in_folder and _is_other(file.name, wanted, any_ending))]
-    if not files:
-        what = "has no records: no file of it has any bytes" if found and not in_folder else "has no files of records"
-        raise SqbertError(
-            f"`{wanted}` {what}", hint=f"files end in {', '.join(sorted(KNOWN))}, or say what they are: --input-format"
-        )
-    return sorted(files, key=lambda file: file.name)
-
-
 @contextmanager
 def whole(name: str) -> Iterator[IO[bytes]]:
     """Open what appears under its name when it is complete, or not at all."""
     if not is_stored(name):
-        with whole_file(Path(name)) as file:
+        with files.whole_file(Path(name)) as file:
             yield file
         return
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        with told(name):  # an object is there once its stream is closed
-            stream = _s3(name).open_output_stream(_key(name), compression=None)
-            shutil.copyfileobj(file, stream, 1 << 20)
-            stream.close()
+        with told(name):
+            _upload(file, name)
 
 
 def make_folder(name: str) -> None:
@@ -103,7 +84,7 @@ def names_in(folder: str) -> set[str]:
     """Names of the files in a folder, not of those further below."""
     if not is_stored(folder):
         return {path.name for path in Path(folder).glob("*") if not path.is_dir()} if Path(folder).is_dir() else set()
-    return {PurePosixPath(file.name).name for file in _stored_below(folder, recursive=False)}
+    return {PurePosixPath(file.name).name for file in stored_below(folder, recursive=False)}
 
 
 def read_bytes(name: str) -> bytes:
@@ -111,12 +92,16 @@ def read_bytes(name: str) -> bytes:
         return file.read()
 
 
-def remove(name: str) -> None:
-    if is_stored(name):
-        with told(name):
-            _s3(name).delete_file(_key(name))
-    else:
-        Path(name).unlink(missing_ok=True)
+def sweep(folder: str, seconds: float) -> None:
+    """Remove what dead processes left unfinished: what nobody has written to for so long."""
+    if not is_stored(folder):
+        files.sweep(Path(folder), seconds)
+        return
+    for file in stored_below(folder, recursive=False):
+        is_old = time.time() - file.modified / 1e9 >= seconds
+        if is_old and PurePosixPath(file.name).match(f".*{files.UNFINISHED}"):
+            with told(file.name), suppress(FileNotFoundError):  # another process was faster
+                _s3(file.name).delete_file(_key(file.name))
 
 
 @contextmanager
@@ -132,29 +117,7 @@ def told(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
-    folder = Path(wanted)
-    if folder.is_dir():
-        return [_local(path) for path in folder.rglob("*") if path.is_file()], True
-    names = [wanted] if folder.exists() else glob(wanted, recursive=True)
-    if not names:
-        raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else f"no file is named as `{wanted}`")
-    return [_local(Path(name)) for name in names if Path(name).is_file()], False
-
-
-def _local(path: Path) -> InputFile:
-    values = path.stat()
-    return InputFile(str(path.absolute()), values.st_size, values.st_mtime_ns)
-
-
-def _stored_files(wanted: str) -> tuple[list[InputFile], bool]:
-    if not has_magic(wanted):
-        return list(_stored_below(wanted, recursive=True)), True
-    folder = wanted[: wanted.rindex("/", 0, next(at for at, letter in enumerate(wanted) if letter in "*?["))]
-    return [file for file in _stored_below(folder, recursive=True) if fnmatchcase(file.name, wanted)], False
-
-
-def _stored_below(uri: str, recursive: bool) -> Iterator[InputFile]:
+def stored_below(uri: str, recursive: bool) -> Iterator[InputFile]:
     from pyarrow import fs
 
     with told(uri):
@@ -166,13 +129,18 @@ def _stored_below(uri: str, recursive: bool) -> Iterator[InputFile]:
             yield InputFile(f"{S3}{info.path}", info.size, info.mtime_ns)
 
 
-def _is_other(name: str, folder: str, any_ending: bool) -> bool:
-    if name == folder:
-        return False
-    root = folder if is_stored(folder) else Path(folder).absolute()
-    path = PurePosixPath(name).relative_to(PurePosixPath(root))
-    bare = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    return any(part.startswith((".", "_")) for part in path.parts) or not (any_ending or bare.suffix.lower() in KNOWN)
+def _upload(file: IO[bytes], name: str) -> None:
+    """Under another key first: of a stream that an error cuts short, what it had becomes an object all the same."""
+    store, path = _s3(name), PurePosixPath(_key(name))
+    temporary = str(path.with_name(f".{path.name}.{uuid4().hex}{files.UNFINISHED}"))
+    try:
+        with store.open_output_stream(temporary, compression=None) as stream:
+            shutil.copyfileobj(file, stream, 1 << 20)
+        store.move(temporary, str(path))
+    except BaseException:
+        with suppress(OSError):
+            store.delete_file(temporary)
+        raise
 
 
 def _key(uri: str) -> str:

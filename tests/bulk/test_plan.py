@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 from itertools import islice
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqbert_cli.bulk.bad import write_bad
-from sqbert_cli.bulk.manifest import differences
+from sqbert_cli.bulk.inputs import find_inputs
+from sqbert_cli.bulk.manifest import differences, read_shards
 from sqbert_cli.bulk.plan import Reading, Shard, cut, named
-from sqbert_cli.bulk.stores import find_inputs
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.records import BadRecord
+from sqbert_cli.records import BadRecord, Record
 
 lines = {
     "jsonl": st.sampled_from(
@@ -53,6 +54,24 @@ def test_a_squad_file_stays_whole(tmp_path: Path) -> None:
     assert [shard.records for shard in cut(str(file), Reading(), 2)] == [5]
 
 
+@pytest.mark.parametrize("ending", ["gz", "xz"])
+def test_a_damaged_file_gives_what_comes_before_and_one_bad_record(ending: str, tmp_path: Path) -> None:
+    file = tmp_path / f"a.jsonl.{ending}"
+    content = b"".join(b'{"text": "%d"}\n' % n for n in range(20_000))
+    compressed = {"gz": gzip, "xz": lzma}[ending].compress(content)
+    for damaged in (compressed[: len(compressed) // 2], b"no" + compressed, compressed[:-8] + b"#" * 8):
+        file.write_bytes(damaged)
+        *good, last = whole = list(Reading().records(str(file)))
+        assert isinstance(last, BadRecord)
+        assert "is damaged" in last.reason
+        assert [one.text for one in good if isinstance(one, Record)] == [str(n) for n in range(len(good))]
+        shards = list(cut(str(file), Reading(), 3_000))
+        assert sum(shard.records for shard in shards) == len(whole)
+        assert list(Reading().records(str(file), shards[-1].start)) == whole[3_000 * (len(shards) - 1) :]
+    with pytest.raises(SqbertError, match="does not exist"):  # what may be otherwise the next time
+        list(cut(str(tmp_path / "gone.jsonl.gz"), Reading(), 5))
+
+
 def test_names_are_in_the_order_of_the_input() -> None:
     shards = named([Shard("", f"{n}", 0, 0, 1) for n in range(12)], "jsonl")
     assert [shard.name for shard in shards][:2] == ["part-00000-of-00012.jsonl", "part-00001-of-00012.jsonl"]
@@ -85,6 +104,13 @@ def test_a_bad_line_is_kept_to_the_byte(tmp_path: Path) -> None:
     assert second == {"file": str(file), "line": 2, "reason": "no field", "raw": '{"no": 1}'}
     assert third["raw"].encode("utf-8", "surrogateescape") == b'\xff\xfe"'
     assert (other["line"], other["raw"]) == (None, None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"shards": 3}', "[" * 100_000, '{"shards": [{"no": 1}], "job": {}}'])
+def test_a_manifest_that_is_none_is_told(content: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(SqbertError, match="cannot be read"):
+        read_shards(str(tmp_path), {})
 
 
 def test_what_differs_is_named() -> None:

@@ -1,0 +1,72 @@
+"""What a job is to read: the files of a folder, of a pattern, or one, of a disk or of S3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+
+from sqbert_cli.bulk.stores import InputFile, is_stored, stored_below
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.text.files import COMPRESSED
+from sqbert_cli.text.readers import ENDINGS
+
+KNOWN = {*ENDINGS, ".txt"}
+
+
+def find_inputs(wanted: str, any_ending: bool) -> list[InputFile]:
+    """Return the files of a folder and those below, of a pattern, or the one file; raise `SqbertError` for none.
+
+    Of a folder hidden files are left out and, unless `any_ending`, those that do not look like records.
+    """
+    found, in_folder = _stored_files(wanted) if is_stored(wanted) else _local_files(wanted)
+    files = [file for file in found if file.size and not (in_folder and _is_other(file.name, wanted, any_ending))]
+    if not files:
+        what = "has no records: no file of it has any bytes" if found and not in_folder else "has no files of records"
+        raise SqbertError(
+            f"`{wanted}` {what}", hint=f"files end in {', '.join(sorted(KNOWN))}, or say what they are: --input-format"
+        )
+    return sorted(files, key=lambda file: file.name)
+
+
+def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
+    folder = Path(wanted)
+    if folder.is_dir():
+        return [_local(path) for path in folder.rglob("*") if path.is_file()], True
+    names = [wanted] if folder.exists() else glob(wanted, recursive=True)
+    if not names:
+        raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else f"no file is named as `{wanted}`")
+    return [_local(Path(name)) for name in names if Path(name).is_file()], False
+
+
+def _local(path: Path) -> InputFile:
+    values = path.stat()
+    return InputFile(str(path.absolute()), values.st_size, values.st_mtime_ns)
+
+
+def _stored_files(wanted: str) -> tuple[list[InputFile], bool]:
+    if not has_magic(wanted):
+        return list(stored_below(wanted, recursive=True)), True
+    folder = wanted[: wanted.rindex("/", 0, next(at for at, letter in enumerate(wanted) if letter in "*?["))]
+    pattern = wanted.split("/")
+    return [file for file in stored_below(folder, recursive=True) if _matches(file.name.split("/"), pattern)], False
+
+
+def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
+    """As on a disk: `**` is any folders or none, nothing else crosses a `/`; what is hidden has to be named."""
+    if not name or not pattern:
+        return not name and all(one == "**" for one in pattern)
+    fits = fnmatchcase(name[0], pattern[0]) and (pattern[0].startswith(".") or not name[0].startswith("."))
+    if pattern[0] == "**":
+        return _matches(name, pattern[1:]) or (fits and _matches(name[1:], pattern))
+    return fits and _matches(name[1:], pattern[1:])
+
+
+def _is_other(name: str, folder: str, any_ending: bool) -> bool:
+    if name == folder:
+        return False
+    root = folder if is_stored(folder) else Path(folder).absolute()
+    path = PurePosixPath(name).relative_to(PurePosixPath(root))
+    bare = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    return any(part.startswith((".", "_")) for part in path.parts) or not (any_ending or bare.suffix.lower() in KNOWN)
