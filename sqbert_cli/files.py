@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from sqbert_cli.errors import SqbertError
 
 UNFINISHED = ".part"
 """How the names of files end that are being written."""
+ABANDONED_SECONDS = 24 * 3600
+"""What nobody has written to for so long is a killed process's."""
 MAX_TEXT = 64 << 20
 """Bytes of a file of JSON or of words: far above any of a model, below what would fill a memory."""
 
@@ -39,12 +42,15 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def sweep(folder: Path, seconds: float = 0.0) -> None:
-    """Remove what killed processes left unfinished in a folder of our own; in a shared one, after so many seconds."""
-    for file in folder.glob(f".*{UNFINISHED}"):
+def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:
+    """Remove what killed processes left unfinished in a folder of our own; in a shared one, after so many seconds.
+
+    With `name` only what was to be called so.
+    """
+    for left in folder.glob(f".{name}*{UNFINISHED}"):
         with suppress(FileNotFoundError):  # another process was faster
-            if time.time() - file.stat().st_mtime >= seconds:
-                file.unlink()
+            if time.time() - left.stat().st_mtime >= seconds:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager
@@ -52,10 +58,18 @@ def whole_path(path: Path) -> Iterator[Path]:
     """Give a place for a file or a folder, which then moves to `path` or is gone; an empty folder there gives way."""
     path = Path(os.path.abspath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=".") as temporary:
-        place = Path(temporary) / path.name
-        yield place
-        os.replace(place, path)
+    sweep(path.parent, ABANDONED_SECONDS, f"{path.name}.")
+    prefix = f".{path.name}."
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=prefix, suffix=UNFINISHED) as temporary:
+            place = Path(temporary) / path.name
+            yield place
+            os.replace(place, path)
+    except OSError as error:
+        own = str(path.parent / prefix)
+        if error.errno and str(error.filename or own).startswith(own):
+            error.filename = str(path)  # what the user knows it as
+        raise
 
 
 def check_size(file: Path) -> None:

@@ -21,6 +21,11 @@ from sqbert_cli.folder import WEIGHTS
 
 SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "training.json", "README.md")
 
+FULL = ("does not fit on the disk of", "free some space, or name another folder with `HF_HOME`")
+CLOSED = ("cannot be written to", "name another folder with `HF_HOME`")
+LOCAL = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: CLOSED, errno.EACCES: CLOSED}
+"""What is wrong here, and not with the network."""
+
 
 def download(repo_id: str, *, revision: str | None = None, offline: bool = False) -> Path:
     """Return the local folder of a model repository; its name is the commit. Raises `SqbertError`."""
@@ -37,6 +42,8 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
         files = {file.rfilename: file for file in info.siblings or ()}
         weights = _weights(repo_id, files)
         folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=[*SMALL_FILES, weights]))
+        if folder.name != info.sha:
+            raise SqbertError(f"{_named(repo_id, revision)} was changed while it was fetched", hint="try again")
         for name in (*SMALL_FILES, weights):
             if name in files and (folder / name).is_file():
                 _check(folder / name, files[name])
@@ -124,11 +131,8 @@ def _explanation(error: Exception, model: str) -> SqbertError:
     from huggingface_hub import constants, errors
 
     site, reason = constants.ENDPOINT, (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return SqbertError(
-            f"{model} does not fit on the disk of `{constants.HF_HUB_CACHE}`",
-            hint="free some space, or name another folder with `HF_HOME`",
-        )
+    if isinstance(error, OSError) and (local := LOCAL.get(error.errno or 0)):
+        return SqbertError(f"{model} {local[0]} `{constants.HF_HUB_CACHE}`", hint=local[1])
     answers: dict[type[Exception], tuple[str, str]] = {
         errors.HFValidationError: ("is no name of a repository", "expected `org/name`"),
         errors.GatedRepoError: (

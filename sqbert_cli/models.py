@@ -15,15 +15,17 @@ from sqbert_cli import hub
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import digest_of, whole_file, whole_path, write_json
-from sqbert_cli.folder import read_config, read_training, weights_file
+from sqbert_cli.folder import read_training, weights_file
 from sqbert_cli.places import DEFAULT_MODEL, HubName, hub_name, pulled_models, remove_pulled, shipped_models
 from sqbert_cli.summary import (
     CARD_FILE,
     ORIGIN_FILE,
+    dtype_of,
     head_fields,
     origin,
     place_of,
     read_origin,
+    read_stored,
     training_fields,
 )
 
@@ -62,14 +64,14 @@ def pull(name: HubName) -> Path:
 def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any]:
     """Return what there is to be known of a model: its shape, parameters, bytes, heads and scores."""
     folder = find_model(name, offline=offline)
-    checkpoint = read_checkpoint(folder, name or DEFAULT_MODEL)
+    checkpoint, file = read_checkpoint(folder, name or DEFAULT_MODEL), weights_file(folder)
     return {
         "name": checkpoint.name,
         "folder": str(folder),
         **origin(place_of(checkpoint.name, folder)),
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
-        "bytes": weights_file(folder).stat().st_size,
-        "dtype": str(read_config(folder).get("dtype", "float32")),
+        "bytes": file.stat().st_size,
+        "dtype": dtype_of(read_stored(file)),
         "config": checkpoint.config.to_dict(),
         "heads": head_fields(checkpoint.heads, checkpoint.config.max_position_embeddings),
         **training_fields(folder),

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 import platformdirs
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import UNFINISHED, sweep
 
 DEFAULT_MODEL = "sqbert-small"
 HUB_NAME = re.compile(r"(?P<repo_id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
@@ -70,7 +71,10 @@ def shipped_models() -> dict[str, Path]:
 
 def cache_folder() -> Path:
     """What can be fetched or computed again."""
-    return Path(os.environ.get("SQBERT_CACHE") or platformdirs.user_cache_dir("sqbert"))
+    try:
+        return Path(os.environ.get("SQBERT_CACHE") or platformdirs.user_cache_dir("sqbert"))
+    except RuntimeError as error:  # neither HOME nor a user whom the system knows, as in some containers
+        raise SqbertError(f"there is no place for a cache: {error}", hint="name one with `SQBERT_CACHE`") from error
 
 
 def hub_name(name: str) -> HubName | None:
@@ -111,8 +115,9 @@ def remove_pulled(one: Pulled) -> int:
     for file in root.glob("*.commit"):
         if unquote(file.stem) in one.revisions:
             file.unlink()
-    with TemporaryDirectory(dir=root, prefix=".") as temporary:  # what is seen under its name is whole
+    with TemporaryDirectory(dir=root, prefix=".", suffix=UNFINISHED) as temporary:  # under its name it is whole
         one.folder.rename(Path(temporary) / one.commit)
+    sweep(root, name=f"{one.commit}.")
     if not any(root.iterdir()):
         root.rmdir()
     return freed

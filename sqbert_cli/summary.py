@@ -17,6 +17,7 @@ from sqbert_cli.places import hub_name, pulled_models, shipped_models
 
 ORIGIN_FILE, CARD_FILE = "origin.json", "README.md"
 MAX_CARD = 1 << 16
+MAX_SCORE = 1e9
 FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 LICENSE = re.compile(r"^license: *[\"']?([\w.+ -]+)", re.MULTILINE)
 
@@ -101,7 +102,7 @@ def training_fields(folder: Path) -> dict[str, Any]:
 def _summary(place: Place) -> dict[str, Any]:
     values = read_config(place.folder)
     config, file = SqueezeBertConfig.from_dict(values), weights_file(place.folder)
-    stored = read_header(file) if file.suffix == ".safetensors" else []  # a pickle is not opened for this
+    stored = read_stored(file)
     names = [to_reference(tensor.name) for tensor in stored]
     parameters = sum(tensor.count for tensor in stored if not IGNORED.search(tensor.name))
     return {
@@ -110,13 +111,18 @@ def _summary(place: Place) -> dict[str, Any]:
         **origin(place),
         "parameters": parameters or None,
         "bytes": file.stat().st_size,
-        "dtype": _dtype(stored),
+        "dtype": dtype_of(stored),
         "heads": head_fields(read_heads(values, names), config.max_position_embeddings),
         **training_fields(place.folder),
     }
 
 
-def _dtype(stored: Iterable[Stored]) -> str | None:
+def read_stored(file: Path) -> list[Stored]:
+    """A pickle is not opened for this."""
+    return read_header(file) if file.suffix == ".safetensors" else []
+
+
+def dtype_of(stored: Iterable[Stored]) -> str | None:
     """Of most numbers."""
     largest = max(stored, key=lambda tensor: tensor.count, default=None)
     return None if largest is None else DTYPES.get(largest.dtype, largest.dtype)
@@ -126,7 +132,12 @@ def _metrics(scores: object) -> dict[str, float]:
     metrics = scores.get("metrics") if isinstance(scores, Mapping) else None
     if not isinstance(metrics, Mapping):
         return {}
-    return {str(name): value for name, value in metrics.items() if isinstance(value, (int, float))}
+    return {str(name): value for name, value in metrics.items() if _is_score(value)}
+
+
+def _is_score(value: object) -> bool:
+    """No number that is endless, or none at all."""
+    return isinstance(value, (int, float)) and abs(value) < MAX_SCORE
 
 
 def _license(card: Path) -> str | None:

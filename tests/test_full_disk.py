@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sqbert_cli.engines.graphs import WRITERS
 from sqbert_cli.files import UNFINISHED
 from tests.conftest import run_sqbert
 
@@ -64,6 +65,8 @@ def commands(texts: Path, model: Path, place: Path) -> dict[str, list[str]]:
         "embed": ["embed", "--input", str(texts), *same, str(place / "out.npy")],
         "finetune": ["finetune", *train, *same, str(place / "out")],
         "pretrain": ["pretrain", str(texts.with_suffix(".txt")), *steps, *same, str(place / "out")],
+        "convert": ["models", "convert", str(model), str(place / "out")],
+        **{name: ["models", "export", str(model), str(place / "out"), "--format", name] for name in WRITERS},
     }
 
 
@@ -72,7 +75,7 @@ def files_in(place: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["embed", "finetune", "pretrain"])
+@pytest.mark.parametrize("name", ["embed", "finetune", "pretrain", "convert", *WRITERS])
 def test_a_full_disk_is_told_with_its_place_and_when_there_is_room_the_command_goes_on(
     name: str, texts: Path, tiny_model: Path, small: Path
 ) -> None:
@@ -103,7 +106,7 @@ def test_a_cache_that_is_full_is_told_and_has_no_half_of_a_text(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["embed", "finetune", "pretrain"])
+@pytest.mark.parametrize("name", ["embed", "finetune", "pretrain", "convert", "onnx"])
 def test_a_folder_that_may_only_be_read_is_told(name: str, texts: Path, tiny_model: Path, read_only: Path) -> None:
     ran = run_sqbert(*commands(texts, tiny_model, read_only)[name])
     assert (ran.status, ran.out) == (1, "")

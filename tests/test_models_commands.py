@@ -203,3 +203,21 @@ def test_every_command_says_what_it_is_for() -> None:
         shown = run_sqbert("models", name, "--help")
         assert shown.status == 0
         assert f"sqbert models {name}" in shown.out
+
+
+def test_scores_that_are_no_numbers_are_left_out(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    odd = '{"scores": {"dev": {"metrics": {"a": 1' + "0" * 400 + ', "b": NaN, "c": Infinity, "accuracy": 0.5}}}}'
+    (tmp_path / "model" / "training.json").write_text(odd)
+    for command in ("info", "list"):
+        about = json.loads(run_sqbert("models", command, tmp_path / "model").out.splitlines()[-1])
+        assert about["scores"] == {"dev": {"accuracy": 0.5}}
+        assert run_sqbert("models", command, tmp_path / "model", "--format", "table").status == 0
+
+
+def test_what_killed_commands_left_of_a_model_goes_with_it(server: Hub, tmp_path: Path) -> None:
+    [pulled] = rows(sqbert(tmp_path, server.url, "models", "pull", "tiny/mood"))
+    folder = Path(pulled["folder"])
+    shutil.copytree(folder, folder.parent / f".{folder.name}.abc.part" / folder.name)
+    assert sqbert(tmp_path, server.url, "models", "rm", "tiny/mood").status == 0
+    assert not list((tmp_path / "sqbert/models").iterdir())

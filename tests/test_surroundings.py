@@ -130,6 +130,7 @@ NARROW: dict[str, tuple[list[str], list[str]]] = {
     "fill-mask": (["fill-mask", "the film was [MASK]"], ["."]),
     "evaluate": (["evaluate", "--input", "in put.jsonl"], ["accuracy", "F1"]),
     "info": (["models", "info", "my model é"], ["parameters", "mood"]),
+    "list": (["models", "list", "my model é"], ["sqbert-small", "my model é", "parameters"]),
 }
 
 
@@ -137,7 +138,7 @@ NARROW: dict[str, tuple[list[str], list[str]]] = {
 @pytest.mark.parametrize("name", NARROW)
 def test_a_terminal_of_twenty_columns_is_never_overrun_and_shows_what_matters(name: str, place: Path) -> None:
     arguments, wanted = NARROW[name]
-    model = [] if name == "info" else ["--model", "my model é"]
+    model = [] if name in ("info", "list") else ["--model", "my model é"]
     said = ESCAPES.sub("", on_terminal(place, 20, *arguments, *model))
     assert all(len(line.rstrip()) <= 20 for line in said.splitlines()), said
     assert all(word in said for word in wanted), said

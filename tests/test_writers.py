@@ -165,3 +165,13 @@ def test_each_result_is_flushed_whole(format: OutputFormat) -> None:
 def test_a_number_that_json_cannot_hold_is_an_error() -> None:
     with pytest.raises(SqbertError, match="a number that JSON cannot hold"):
         write("jsonl", {"n": float("inf")})
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv"])
+def test_a_table_has_its_header_though_the_first_result_cannot_be_written(format: OutputFormat) -> None:
+    stream = io.BytesIO()
+    write_one = make_writer(format, stream)
+    with pytest.raises(SqbertError):
+        write_one({"n": float("inf")})
+    write_one({"n": 1})
+    assert stream.getvalue() == b"n\n1\n"

@@ -95,7 +95,7 @@ def onnxruntime(network: Network, dtype: DtypeName, example: Batch, threads: int
     options.log_severity_level = 3
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
-        trace_onnx(TheirEncoder(network), example.inputs(), file, "hidden")
+        file.write_bytes(trace_onnx(TheirEncoder(network), example.inputs(), "hidden"))
         if dtype == "int8":
             file = _quantised(file)
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -72,7 +72,7 @@ def info(
 
 @models.command()
 def pull(names: HubNames, format: Format = "auto") -> None:
-    """Fetch models from the hub, to be used by their names from then on, without a network.
+    """Fetch models from the hub, to be used by their names from then on, with `--offline` without a network.
 
     sqbert models pull squeezebert/squeezebert-mnli
 
@@ -195,5 +195,7 @@ def export(
 def _print_json(*values: object) -> None:
     import json
 
+    from sqbert_cli.console import write_out
+
     for one in values:
-        typer.echo(json.dumps(one, ensure_ascii=False))
+        write_out(json.dumps(one, ensure_ascii=False) + "\n")

@@ -1,6 +1,7 @@
 """A network as one file that others run: ONNX, TorchScript, or a program of `torch.export`.
 
 A grouped layer becomes one batched MatMul: runtimes are slow at grouped convolutions, and cannot quantise them well.
+Files are made in memory: where a disk is full, torch's own writers end the process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +52,11 @@ def write_onnx(graph: Graph, file: Path) -> Run:
 
     axes = {name: {0: "batch", 1: "length"} for name in INPUTS}
     axes[graph.output] = dict(enumerate(graph.output_axes))
-    trace_onnx(graph.module, graph.example, file, graph.output, axes)
-    model = onnx.load(str(file))
+    model = onnx.load_model_from_string(trace_onnx(graph.module, graph.example, graph.output, axes))
     _name_weights(model.graph, onnx)
     onnx.helper.set_model_props(model, dict(graph.about))
     onnx.checker.check_model(model)
-    onnx.save(model, str(file))
+    file.write_bytes(model.SerializeToString())
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
     def run(inputs: Inputs) -> Tensor:
@@ -66,9 +67,11 @@ def write_onnx(graph: Graph, file: Path) -> Run:
 
 def write_torchscript(graph: Graph, file: Path) -> Run:
     """Write what `torch.jit.load` reads, and return it, loaded."""
+    content = BytesIO()
     with _quiet():
         traced = torch.jit.trace(graph.module, graph.example, check_trace=False)  # what comes back is compared anyway
-        torch.jit.save(traced, str(file), _extra_files=dict(graph.about))
+        torch.jit.save(traced, content, _extra_files=dict(graph.about))
+        file.write_bytes(content.getbuffer())
         loaded = torch.jit.load(str(file), map_location="cpu")
     return lambda inputs: loaded(*inputs)
 
@@ -77,23 +80,26 @@ def write_pt2(graph: Graph, file: Path) -> Run:
     """Write what `torch.export.load` reads, and return it, loaded."""
     from torch.export import Dim, export, load, save
 
-    batch, length = Dim("batch"), Dim("length", max=graph.max_length)
+    batch, length, content = Dim("batch"), Dim("length", max=graph.max_length), BytesIO()
     with _quiet():
         program = export(graph.module, graph.example, dynamic_shapes=tuple({0: batch, 1: length} for _ in INPUTS))
-        save(program, str(file), extra_files=dict(graph.about))
+        save(program, content, extra_files=dict(graph.about))
+        file.write_bytes(content.getbuffer())
         loaded: Any = load(str(file)).module()
     return lambda inputs: loaded(*inputs)
 
 
 def trace_onnx(
-    module: nn.Module, example: Inputs, file: Path, output: str, axes: Mapping[str, Mapping[int, str]] | None = None
-) -> None:
-    """Write an ONNX file; without names for its `axes` it is of the one shape of `example`."""
+    module: nn.Module, example: Inputs, output: str, axes: Mapping[str, Mapping[int, str]] | None = None
+) -> bytes:
+    """Return an ONNX file; without names for its `axes` it is of the one shape of `example`."""
+    content: Any = BytesIO()  # the types know only files
     with _quiet():  # the exporter of old: the newer needs one more package, and gives nothing more here
         torch.onnx.export(
-            module, example, str(file), input_names=INPUTS, output_names=[output], dynamic_axes=axes,
+            module, example, content, input_names=INPUTS, output_names=[output], dynamic_axes=axes,
             opset_version=OPSET, dynamo=False,
         )  # fmt: skip
+    return content.getvalue()
 
 
 def _need(*packages: str) -> None:

@@ -15,12 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import sweep, whole_file
+from sqbert_cli.files import ABANDONED_SECONDS, sweep, whole_file
 from sqbert_cli.text.files import read_lines
 from sqbert_cli.text.tokenizer import Tokenizer
 
-ABANDONED_SECONDS = 24 * 3600
-"""A file of word pieces that nobody has written to for so long is of a killed process."""
 PARTS_AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 500_000
 CACHE_FORMAT = 1
 """To be raised when the same text would be kept in another way."""

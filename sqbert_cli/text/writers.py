@@ -74,13 +74,14 @@ def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:
     columns: list[str] = []
 
     def to_lines(fields: Mapping[str, Any]) -> str:
-        header = "" if columns else to_line(fields)
-        if not columns:
-            columns.extend(fields)
-        if extra := [f"`{name}`" for name in fields if name not in columns]:
+        wanted = columns or list(fields)
+        if extra := [f"`{name}`" for name in fields if name not in wanted]:
             raise SqbertError(f"no column for {', '.join(extra)}, which the first result has not",
                               hint="use `--format jsonl`")  # fmt: skip
-        return header + to_line(_cell(fields.get(column)) for column in columns)
+        row = to_line([_cell(fields.get(column)) for column in wanted])
+        header = "" if columns else to_line(wanted)
+        columns[:] = wanted  # only now: the first result may be one that cannot be written
+        return header + row
 
     return to_lines
 

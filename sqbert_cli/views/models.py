@@ -10,6 +10,8 @@ from rich.text import Text
 
 from sqbert_cli.console import data, printable
 
+NARROW = 60
+"""Columns of a terminal; on fewer a table of models is no table any more."""
 LISTED = 8
 """Of more labels, so many are named."""
 
@@ -39,6 +41,10 @@ def show_model(about: Mapping[str, Any]) -> None:
 
 
 def show_list(models: Iterable[Mapping[str, Any]]) -> None:
+    if data.width < NARROW:
+        for about in models:
+            show_pulled(about)
+        return
     table = _table("model", "origin", "parameters", "size", "heads", "scores, %", "made by")
     table.columns[0].overflow = "fold"  # a name that is cut off names nothing
     for column in table.columns[1:4]:
@@ -70,7 +76,8 @@ def show_pulled(about: Mapping[str, Any]) -> None:
 
 
 def _size(about: Mapping[str, Any]) -> Text:
-    return Text(printable(f"{about['parameters']:,} parameters, {_megabytes(about)} in {about['dtype']}"))
+    dtype = f" in {about['dtype']}" if about["dtype"] else ""  # of a pickle it is not known
+    return Text(printable(f"{about['parameters']:,} parameters, {_megabytes(about)}{dtype}"))
 
 
 def _origin(about: Mapping[str, Any]) -> Iterable[Text]:
