@@ -6,21 +6,29 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from sqbert_cli.bench.report import compare, read_report, write_report
 from sqbert_cli.phone.adb import Seen, choose, complaint, find_adb, parse_devices
 from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
-from sqbert_cli.phone.facts import parse_conditions, parse_facts
-from sqbert_cli.phone.links import Ran, SshFiles, SshLink
+from sqbert_cli.phone.course import Course
+from sqbert_cli.phone.deploy import send
+from sqbert_cli.phone.facts import ask_conditions, ask_facts, parse_conditions, parse_facts
+from sqbert_cli.phone.links import AdbLink, Link, Ran, SshFiles, SshLink, run, run_whole
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import MARK, drift, parse_result, read_result, throttling
-from sqbert_cli.phone.session import PhoneReport
+from sqbert_cli.phone.runtimes import native
+from sqbert_cli.phone.session import Checks, Found, PhoneReport, PhoneRun, await_conditions
+from sqbert_cli.phone.target import Target, public_key
+from sqbert_cli.views.phone import show_phone
 from tests.conftest import run_sqbert
 
 DEVICES = """List of devices attached
@@ -122,7 +130,8 @@ def test_without_adb_the_command_says_so_at_once_and_loads_no_torch(tmp_path: Pa
     "words",
     [
         "--device pixel4", "--device ssh:-oProxyCommand=x", "--device ssh:", "--check", "--serial x",
-        "--device pixel3 --engines sqbert", "--device pixel3 --lengths 8,16", "--device pixel3 --runtime fast",
+        "--device pixel3 --engines sqbert", "--device pixel3 --check --json a.json",
+        "--device pixel3 --check --plot a.svg", "--device pixel3 --lengths 8,16", "--device pixel3 --runtime fast",
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_is_done(words: str) -> None:
@@ -222,7 +231,8 @@ def test_a_whole_result_is_read_whatever_the_status() -> None:
         (came_back("[" * 100_000 + "\n"), Status.BAD_RESULT),
         (came_back(json.dumps(BODY | {"watched": 3}) + "\n"), Status.BAD_RESULT),
         (came_back(json.dumps(BODY | {"threads": 1e999}) + "\n"), Status.BAD_RESULT),
-        (Ran(137, "", "Killed"), Status.TOO_LONG),
+        (Ran(137, "", "Killed", 1800.1), Status.TOO_LONG),
+        (Ran(137, "", "Killed", 12.0), Status.RUNNER_FAILED),
         (Ran(1, "", "sqbert-phone: torch cannot be imported: No module named 'torch'"), Status.NO_TORCH),
         (Ran(126, "", "sh: ./sqbert-phone: not executable: 64-bit ELF file"), Status.WRONG_ARCHITECTURE),
         (Ran(1, "", "sh: result.json: No space left on device"), Status.NO_SPACE),
@@ -264,6 +274,100 @@ def test_another_host_key_says_how_to_forget_it(tmp_path: Path) -> None:
     assert unknown is not None
     assert unknown.status == Status.LOST  # never seen is not changed
     assert link.problem(Ran(1, "", "a program's own failure")) is None
+
+
+def test_a_phone_that_vanishes_is_told_whatever_the_status(tmp_path: Path) -> None:
+    def adb(script: str) -> AdbLink:
+        (tmp_path / "adb").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "adb").chmod(0o755)
+        return AdbLink(str(tmp_path / "adb"), "89AB")
+
+    assert run_whole(adb('eval "$4"'), "echo all\n").out == "all\n"
+    assert run_whole(adb('eval "$4"'), "echo why >&2; exit 3").status == 3
+    for script in ("exit 0", "echo half", "exit 1"):
+        for ask in (ask_facts, ask_conditions, lambda link: send(link, Path(__file__), "x", "0")):
+            with pytest.raises(PhoneError, match="the phone is gone") as caught:
+                ask(adb(script))
+            assert caught.value.status == Status.LOST
+
+
+def test_without_ssh_on_this_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PhoneError, match="there is no `ssh` on this computer"):
+        run(SshLink("pi@board"), "true")
+    with pytest.raises(PhoneError, match="there is no `ssh-keygen`"):
+        public_key(SshFiles(tmp_path / "new"))
+
+
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [(AdbLink("adb", "89AB"), "--runtime termux"), (SshLink("host"), "`sqbert bench` on that machine")],
+)
+def test_the_remedy_for_another_processor_is_possible(link: Link, said: str) -> None:
+    with pytest.raises(PhoneError) as caught:
+        native(link, "x86_64")
+    assert said in str(caught.value.hint)
+
+
+def test_a_pixel_3_has_its_processor() -> None:
+    def target(device: str, machine: str) -> Target:
+        return Target(AdbLink("adb", "89AB"), parse_facts([f"ro.product.device={device}", f"machine={machine}"]))
+
+    assert target("blueline", "aarch64").is_pixel_3
+    assert target("crosshatch", "armv8l").is_pixel_3
+    assert not target("blueline", "x86_64").is_pixel_3
+    assert not target("walleye", "aarch64").is_pixel_3
+
+
+def steps(problem: PhoneError | None) -> Iterator[Found]:
+    if problem:
+        raise problem
+    yield Found("step", "well")
+
+
+def test_a_check_tells_all_problems_and_ends_with_the_first() -> None:
+    checks = Checks(go_on=True)
+    problems = [None, PhoneError(Status.NO_SPACE, "full", "make room"), None, PhoneError(Status.NO_TORCH, "none")]
+    found = [one for problem in problems for one in checks.tried("what", steps(problem))]
+    assert [one.is_fine for one in found] == [True, False, True, False]
+    assert found[1] == Found("what", "full", False, "make room")
+    with pytest.raises(PhoneError) as caught:
+        checks.end()
+    assert caught.value.status == Status.NO_SPACE
+    with pytest.raises(PhoneError, match="gone"):  # nothing more can be asked
+        list(checks.tried("what", steps(PhoneError(Status.LOST, "gone"))))
+    with pytest.raises(PhoneError, match="full"):
+        list(Checks(go_on=False).tried("what", steps(problems[1])))
+
+
+def test_what_was_forced_is_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target(AdbLink("adb", "89AB"), parse_facts([]))
+    course = Course("auto", (1,), 16, 10, 50, 0.0, force=True, purge=False)
+    report = PhoneReport(machine={}, models={}, baseline="")
+    for old, new in (("temperature: 271", "temperature: 412"), ("level: 87", "level: 12"), ("", "")):
+        said = parse_conditions(CONDITIONS.replace(old, new).splitlines())
+        monkeypatch.setattr("sqbert_cli.phone.session.ask_conditions", lambda _, said=said: said)
+        list(await_conditions(target, course, report))
+    assert len(report.forced) == 2
+    assert "41.2 °C" in report.forced[0]
+    assert "at 12 %" in report.forced[1]
+
+
+@pytest.mark.parametrize("markdown", [True, False])
+def test_a_table_comes_with_what_it_was_measured_on(markdown: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Console(file=StringIO(), width=120)
+    for name in ("phone", "bench"):
+        monkeypatch.setattr(f"sqbert_cli.views.{name}.data", data)
+    report = PhoneReport(
+        machine={"processor": "Google Pixel 3 (sdm845, x86_64)", "system": "Android 12", "sqbert": "1"}, models={},
+        baseline="", phone=parse_facts(["ro.product.device=blueline"]), forced=["its battery is at 12 %"],
+        runs=[PhoneRun(parse_result(BODY), ["it is warm"], False, {})],
+    )  # fmt: skip
+    show_phone(report, markdown=markdown)
+    shown = data.file.getvalue()  # type: ignore[attr-defined]
+    for said in ("(not a Pixel 3)", "throttled: it is warm", "on aarch64", "not pinned", "products", "(--force)"):
+        assert said in shown
+    assert ("\n- native, 4 threads" in shown) == markdown
 
 
 @pytest.mark.parametrize("model_type", ["squeezebert", "bert"])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import typer
+
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.phone.course import Course
-from sqbert_cli.phone.target import find_target, public_key, setup_lines, ssh_files
+from sqbert_cli.phone.target import Target, find_target, public_key, setup_lines, ssh_files
 
 DEFAULT_MODELS = ("squeezebert-base", "bert-base")
 
@@ -37,14 +43,25 @@ def show_setup() -> None:
         data.print(line, soft_wrap=True)
 
 
+def check_wish(wish: PhoneWish, course: Course) -> None:
+    if not course.runs and any((wish.json, wish.plot, wish.compare)):
+        raise typer.BadParameter("--check measures nothing for --json, --plot or --compare")
+    if wish.plot is not None and find_spec("matplotlib") is None:
+        raise SqbertError("`--plot` needs matplotlib", hint="pip install 'sqbert[bench]'")
+
+
 def run_phone(wish: PhoneWish, course: Course) -> None:
     """Find the phone first: nothing heavy is imported while there is none."""
-    target = find_target(wish.device, wish.serial, wish.any_device)
+    check_wish(wish, course)
+    with signals_interrupt():
+        _measured(wish, course, find_target(wish.device, wish.serial, wish.any_device))
 
+
+def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
     from sqbert_cli.bench.report import compare, read_report, write_report
     from sqbert_cli.commands.bench_runs import draw, shown
     from sqbert_cli.phone.measure import measure
-    from sqbert_cli.phone.session import Found, new_report
+    from sqbert_cli.phone.session import Found, new_report, purged
     from sqbert_cli.views.bench import show_comparison
     from sqbert_cli.views.phone import show_found, show_phone
 
@@ -52,12 +69,17 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
     report = new_report(target)
     models = wish.models or DEFAULT_MODELS
     try:
-        with TemporaryDirectory() as folder:
-            events = measure(target, models, course, report, Path(folder), offline=wish.offline)
+        with (
+            TemporaryDirectory() as folder,
+            closing(measure(target, models, course, report, Path(folder), offline=wish.offline)) as events,
+        ):
             for event in shown(events):
                 if isinstance(event, Found):
                     show_found(event)
     finally:  # of a run that was stopped, what there is
+        if course.purge:
+            for found in purged(target):
+                show_found(found)
         if report.measurements:
             show_phone(report, markdown=wish.markdown)
             if wish.json is not None:
@@ -66,3 +88,17 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
         draw(report, wish.plot)
     if before is not None:
         show_comparison(compare(before, report), report.baseline, markdown=wish.markdown)
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let what would end us at once end us as Ctrl-C does: nothing of ours stays on the phone or here."""
+    names = ("SIGTERM", "SIGHUP")  # the second is not everywhere, and `nohup` wants it ignored
+    some = [one for name in names if (one := getattr(signal, name, None)) and signal.getsignal(one) == signal.SIG_DFL]
+    for one in some:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in some:
+            signal.signal(one, signal.SIG_DFL)

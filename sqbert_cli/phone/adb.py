@@ -15,6 +15,7 @@ from sqbert_cli.phone.problems import PhoneError, Status
 TIMEOUT = 30.0
 SDKS = ("~/Android/Sdk", "~/Library/Android/sdk", "~/AppData/Local/Android/Sdk")
 PIXEL_3 = {"blueline": "Pixel 3", "crosshatch": "Pixel 3 XL"}
+GONE = "is the cable loose? Plug it in and run this again"
 GET_ADB = (
     "install it: `apt install adb`, `brew install --cask android-platform-tools`, or Google's SDK Platform-Tools; or "
     "name it in $SQBERT_ADB"
@@ -133,4 +134,4 @@ def complaint(said: str) -> PhoneError | None:
             return state_problem("", state)
     if "more than one" in line:
         return PhoneError(Status.SEVERAL, "there is more than one phone", "name one with `--serial`")
-    return PhoneError(Status.LOST, f"the phone is gone: {line}", "is the cable loose? Plug it in and run this again")
+    return PhoneError(Status.LOST, f"the phone is gone: {line}", GONE)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+LIMIT = 1_800
+"""Seconds after which the phone itself ends a run."""
+
 RuntimeChoice = Literal["auto", "termux", "native", "both"]
 
 

@@ -9,11 +9,18 @@ from pathlib import Path
 from secrets import token_hex
 from shlex import quote
 
-from sqbert_cli.phone.links import SHORT, Link, Ran, run
+from sqbert_cli.phone.links import SHORT, Link, Ran, run, run_whole
 from sqbert_cli.phone.problems import PhoneError, Status
 
 SECONDS_PER_MEGABYTE = 1.0
 """A slow cable still has more than a megabyte a second."""
+OWNER = "shell"
+"""A file in a job's folder: the process that takes the folder away when the run ends."""
+SWEEP = (
+    f'for j in job-*; do [ -f "$j/{OWNER}" ] && ! kill -0 "$(cat "$j/{OWNER}")" 2>/dev/null && rm -rf "$j"; done; '
+    "find . \\( -name 'job-*' -o -name '*.part' \\) -mmin +60 -exec rm -rf {} + 2>/dev/null"
+)
+"""Dead jobs, and what is older than any run: of a phone that was switched off, say."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +39,13 @@ class Job:
         return f"{self.weights}/{digest}.safetensors"
 
 
-def make_folders(link: Link, job: Job) -> None:
-    checked(link, f"mkdir -p {quote(job.folder)} {quote(job.weights)}", "no folder could be made on the phone")
-    old = "-mmin +60 -exec rm -rf {} +"  # of a phone that was switched off, say
-    run(link, f"cd {quote(link.folder)} && find . \\( -name 'job-*' -o -name '*.part' \\) {old} 2>/dev/null")
+def make_folder(link: Link, folder: str) -> None:
+    checked(link, f"mkdir -p {quote(folder)}", "no folder could be made on the phone")
+
+
+def sweep(link: Link) -> None:
+    """Take away what runs that could not clean up have left."""
+    run(link, f"cd {quote(link.folder)} 2>/dev/null && {{ {SWEEP}; }}")
 
 
 def has(link: Link, path: str, digest: str) -> bool:
@@ -63,11 +73,11 @@ def remove(link: Link, job: Job) -> None:
 
 def purge(link: Link) -> None:
     """Take away the weights, too."""
-    run(link, f"rm -rf {quote(link.folder)}")
+    checked(link, f"rm -rf {quote(link.folder)}", f"`{link.folder}` could not be taken away")
 
 
 def checked(link: Link, command: str, what: str, *, source: Path | None = None, timeout: float = SHORT) -> Ran:
-    ran = run(link, command, source=source, timeout=timeout)
+    ran = run_whole(link, command, source=source, timeout=timeout)
     if ran.status:
         raise failure(ran, what)
     return ran

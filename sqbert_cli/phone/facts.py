@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqbert_cli.phone.links import Link, run
+from sqbert_cli.phone.links import Link, run_whole
 
 PROPERTIES = (
     "ro.product.manufacturer", "ro.product.model", "ro.product.device", "ro.product.cpu.abi", "ro.board.platform",
@@ -95,11 +95,11 @@ class Conditions:
 
 
 def ask_facts(link: Link) -> Facts:
-    return parse_facts(run(link, ASK_FACTS).out.splitlines())
+    return parse_facts(run_whole(link, ASK_FACTS).out.splitlines())
 
 
 def ask_conditions(link: Link) -> Conditions:
-    return parse_conditions(run(link, ASK_CONDITIONS).out.splitlines())
+    return parse_conditions(run_whole(link, ASK_CONDITIONS).out.splitlines())
 
 
 def parse_facts(lines: Sequence[str]) -> Facts:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 from subprocess import PIPE
 from typing import Protocol
 
-from sqbert_cli.phone.adb import ask, complaint
+from sqbert_cli.phone.adb import GONE, ask, complaint
 from sqbert_cli.phone.problems import PhoneError, Status
 
 TERMUX = "com.termux"
@@ -21,6 +23,7 @@ TERMUX_HOME = f"/data/data/{TERMUX}/files/home"
 SSHD_PORT = 8022
 SHORT = 300.0
 """Seconds for a command that should take few: a hash of large weights on a slow phone."""
+END = "SQBERT-END"
 SSH_OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
 
 
@@ -29,6 +32,7 @@ class Ran:
     status: int
     out: str
     err: str
+    seconds: float = 0.0
 
 
 class Link(Protocol):
@@ -90,7 +94,7 @@ class SshLink:
     """Of an error of ssh itself."""
 
     def argv(self, command: str) -> list[str]:
-        return ["ssh", *SSH_OPTIONS, *self.options, self.host, f"exec sh -c {quote(command)}"]
+        return [program("ssh", self.status), *SSH_OPTIONS, *self.options, self.host, f"exec sh -c {quote(command)}"]
 
     def problem(self, ran: Ran) -> PhoneError | None:
         if ran.status != 255:
@@ -144,6 +148,15 @@ def run(link: Link, command: str, *, source: Path | None = None, timeout: float 
         return _ended(link, subprocess.Popen(link.argv(command), stdin=stdin, stdout=PIPE, stderr=PIPE), timeout)
 
 
+def run_whole(link: Link, command: str, *, source: Path | None = None, timeout: float = SHORT) -> Ran:
+    """Run a command that comes to its end or says why not: adb 29 ends with 0 where the phone vanished."""
+    ran = run(link, f"{{ {command.strip()}; }} && echo {END}", source=source, timeout=timeout)
+    out = ran.out.rstrip()
+    if not out.endswith(END) and not (ran.status and ran.err.strip()):
+        raise PhoneError(Status.LOST, f"{link.name}: the phone is gone", GONE)
+    return replace(ran, out=out.removesuffix(END))
+
+
 def run_alive(link: Link, command: str, timeout: float) -> Ran:
     """Run a command whose stdin stays open as long as this process lives: its end tells the phone that we are gone."""
     reading, writing = os.pipe()
@@ -156,6 +169,7 @@ def run_alive(link: Link, command: str, timeout: float) -> Ran:
 
 
 def _ended(link: Link, process: subprocess.Popen[bytes], timeout: float) -> Ran:
+    began = time.monotonic()
     with process:
         try:
             out, err = process.communicate(timeout=timeout)
@@ -165,10 +179,22 @@ def _ended(link: Link, process: subprocess.Popen[bytes], timeout: float) -> Ran:
             ) from None
         finally:
             process.kill()
-    ran = Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+    seconds = time.monotonic() - began
+    ran = Ran(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), seconds)
     if problem := link.problem(ran):
         raise problem
     return ran
+
+
+def program(name: str, status: Status) -> str:
+    """Return the path of a program of OpenSSH on this computer. Raises `PhoneError` where there is none."""
+    if found := shutil.which(name):
+        return found
+    raise PhoneError(
+        status,
+        f"there is no `{name}` on this computer",
+        "install OpenSSH's client (Debian: `apt install openssh-client`)",
+    )
 
 
 def _last(said: str) -> str:

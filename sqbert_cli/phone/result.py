@@ -14,6 +14,7 @@ from math import isfinite
 from statistics import median
 from typing import Any
 
+from sqbert_cli.phone.course import LIMIT
 from sqbert_cli.phone.links import Ran
 from sqbert_cli.phone.problems import PhoneError, Status
 
@@ -78,7 +79,7 @@ def _no_mark(ran: Ran) -> PhoneError:
             "in Termux: `pkg upgrade && pkg install python-torch`; or measure with `--runtime native`",
         )
     if ran.status in (124, 137):
-        return PhoneError(Status.TOO_LONG, "the run took too long and was ended", "fewer `--runs`, or a smaller model")
+        return _killed(ran.seconds)
     if "xec format error" in said or "not executable" in said:
         return PhoneError(Status.WRONG_ARCHITECTURE, f"the phone cannot run the native program: {said}")
     if "No space left" in ran.err:
@@ -89,6 +90,18 @@ def _no_mark(ran: Ran) -> PhoneError:
         Status.LOST,
         "the result did not come back whole: the phone was lost, or something ended the run",
         "is the cable loose, or did Android end Termux? Keep it in front, with `termux-wake-lock`",
+    )
+
+
+def _killed(seconds: float) -> PhoneError:
+    """By its own limit of time, or by someone else."""
+    if seconds > 0.98 * LIMIT:
+        return PhoneError(Status.TOO_LONG, "the run took too long and was ended", "fewer `--runs`, or a smaller model")
+    return PhoneError(
+        Status.RUNNER_FAILED,
+        f"the system killed the run after {seconds:.0f} seconds: its memory was short, or Android ended what it takes "
+        "for Termux's phantom processes",
+        "close other apps and keep Termux in front, with `termux-wake-lock`; or use `--runtime native`",
     )
 
 

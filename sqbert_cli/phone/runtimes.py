@@ -9,8 +9,9 @@ from pathlib import Path
 from shlex import quote
 
 from sqbert_cli.bench.cases import PhoneEngineName
-from sqbert_cli.phone.deploy import Job, file_hash, make_folders, send
-from sqbert_cli.phone.links import Link, Ran, run_alive
+from sqbert_cli.phone.course import LIMIT
+from sqbert_cli.phone.deploy import OWNER, Job, file_hash, make_folder, send
+from sqbert_cli.phone.links import AdbLink, Link, Ran, run_alive
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import MARK
 
@@ -19,8 +20,6 @@ PROGRAM = NATIVE / "sqbert-phone-aarch64"
 ARCHITECTURE = "aarch64"
 SECONDS = 300.0
 """After so many seconds of rounds a run is long enough."""
-LIMIT = 1_800
-"""Seconds after which the phone itself ends a run."""
 
 BUSY = "another run of sqbert is under way on it"
 NO_OTHER = (
@@ -58,7 +57,7 @@ def native(link: Link, machine: str) -> Runtime:
         raise PhoneError(
             Status.WRONG_ARCHITECTURE,
             f"the native program is for arm64, and this is {machine or 'something unknown'}",
-            "use `--runtime termux`",
+            "use `--runtime termux`" if isinstance(link, AdbLink) else "run `sqbert bench` on that machine itself",
         )
     if file_hash(PROGRAM) != json.loads((NATIVE / "build.json").read_text())["sha256"]:
         raise PhoneError(Status.RUNNER_FAILED, f"`{PROGRAM}` is not what was built", "install sqbert anew")
@@ -71,7 +70,7 @@ def termux(link: Link, runner: Path) -> Runtime:
 
 def place(runtime: Runtime, job: Job, inputs: Path) -> None:
     """Send the program and the ids; the weights are there already."""
-    make_folders(runtime.link, job)
+    make_folder(runtime.link, job.folder)
     send(runtime.link, runtime.file, f"{job.folder}/sqbert-phone", file_hash(runtime.file))
     send(runtime.link, inputs, f"{job.folder}/inputs.txt", file_hash(inputs))
 
@@ -91,7 +90,7 @@ def script(runtime: Runtime, job: Job, plan: Plan) -> str:
     files = " ".join(f"../weights/{sha256}.safetensors" for sha256 in plan.weights)
     own = f"echo $$ > pid; exec {runtime.command} {options} {files}"
     return (  # adb's death would hang up on this shell, which has to clean up
-        f"trap '' HUP; cd {quote(job.folder)} || exit 1; {NO_OTHER}; "
+        f"trap '' HUP; cd {quote(job.folder)} || exit 1; echo $$ > {OWNER}; {NO_OTHER}; "
         f"timeout -s KILL {LIMIT} sh -c {quote(own)} > result.json 2> errors; status=$?; "
         f"if [ $status = 0 ]; then cat result.json; echo {MARK} $(sha256sum < result.json) $(wc -c < result.json); fi; "
         f"cat errors >&2; cd ..; rm -rf {quote(job.folder.rsplit('/', 1)[-1])}; exit $status"

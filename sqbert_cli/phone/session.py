@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqbert_cli.bench.cases import Progress
 from sqbert_cli.bench.machine import machine_facts
 from sqbert_cli.bench.report import Report
 from sqbert_cli.phone.cargo import write_runner
 from sqbert_cli.phone.course import Course, RuntimeChoice
+from sqbert_cli.phone.deploy import purge
 from sqbert_cli.phone.facts import Conditions, Facts, ask_conditions
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import Result
 from sqbert_cli.phone.runtimes import Runtime, native, termux
-from sqbert_cli.phone.target import Target, check_torch, enter_termux
+from sqbert_cli.phone.target import Target, check_torch, enter_termux, has_termux
 
 POLL_SECONDS = 10.0
 
@@ -30,6 +31,7 @@ class Found:
     what: str
     detail: str
     is_fine: bool = True
+    hint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,43 @@ class PhoneReport(Report):
     forced: list[str] = field(default_factory=list)
     """Conditions that `--force` passed over."""
     conditions: list[Conditions] = field(default_factory=list)
-    """Before, between and after the runs."""
+    """At the start, then before and after each run."""
     runs: list[PhoneRun] = field(default_factory=list)
 
 
 Event = Found | Progress
+Step = TypeVar("Step")
+ENDS = {Status.LOST, Status.OFFLINE, Status.UNAUTHORIZED, Status.NO_PERMISSION, Status.SEVERAL, Status.TOO_LONG}
+"""Nothing more can be asked of the phone."""
+
+
+@dataclass
+class Checks:
+    """Of `--check`: a problem is told, and the next thing is looked at. Else the first one ends the run."""
+
+    go_on: bool
+    problems: list[PhoneError] = field(default_factory=list)
+
+    def tried(self, what: str, steps: Iterator[Step]) -> Iterator[Step | Found]:
+        try:
+            yield from steps
+        except PhoneError as error:
+            if not self.go_on or error.status in ENDS:
+                raise
+            self.problems.append(error)
+            yield Found(what, error.message, False, error.hint)
+
+    def end(self) -> None:
+        """Raise `PhoneError` with the status of the first problem, if there was any."""
+        if self.problems:
+            said = f"not ready to be measured; problems: {len(self.problems)}, told above"
+            raise PhoneError(Status(self.problems[0].status), said)
 
 
 def new_report(target: Target) -> PhoneReport:
     own = machine_facts()
     about: dict[str, Any] = {
-        "processor": f"{target.facts.name} ({target.facts.platform or target.facts.machine})",
+        "processor": f"{target.facts.name} ({', '.join(filter(None, (target.facts.platform, target.facts.machine)))})",
         "system": f"{target.facts.system}, {target.facts.kernel}",
         **{name: own[name] for name in ("sqbert", "commit")},
         "computer": own,
@@ -80,13 +108,14 @@ def await_conditions(target: Target, course: Course, report: PhoneReport) -> Ite
         time.sleep(min(POLL_SECONDS, max(0.1, course.cooldown_seconds - waited)))
         conditions = ask_conditions(target.link)
     report.conditions.append(conditions)
-    report.forced = problems = list(conditions.problems())
+    problems = list(conditions.problems())
     if problems and not course.force:
         raise PhoneError(
             Status.CONDITIONS,
             f"the phone is not fit to be measured: {'; '.join(problems)}",
             "charge it, let it cool (`--cooldown SECONDS` waits longer), or use `--force`, which the result will say",
         )
+    report.forced += [problem for problem in problems if problem not in report.forced]
     yield Found("conditions", "; ".join(problems) or told(conditions), not problems)
 
 
@@ -102,20 +131,41 @@ def told(conditions: Conditions) -> str:
     return ", ".join(part for part in parts if part) or "the machine says nothing of itself"
 
 
-def runtimes(target: Target, choice: RuntimeChoice, folder: Path, stack: ExitStack) -> Iterator[Runtime | Found]:
+def runtimes(
+    target: Target, choice: RuntimeChoice, folder: Path, stack: ExitStack, checks: Checks
+) -> Iterator[Runtime | Found]:
     """Yield what can run there. Raises `PhoneError` where what was asked for cannot."""
-    problem: PhoneError | None = None
-    if choice != "native" and (target.adb or choice == "termux"):
+    if choice in ("termux", "both"):
+        yield from checks.tried("termux", _in_termux(target, folder, stack))
+    elif choice == "auto" and target.adb:
         try:
-            link = enter_termux(target, stack)
-            yield Found("termux", f"PyTorch {check_torch(link)}, through {link.name}")
-            write_runner(folder / "runner.pyz")
-            yield termux(link, folder / "runner.pyz")
+            yield from _in_termux(target, folder, stack)
+            return
         except PhoneError as error:
-            if choice != "auto":
-                raise
-            problem = error
-            yield Found("termux", f"{error.message} (so the native program is used)", is_fine=False)
-    if choice in ("native", "both") or problem or not target.adb:
-        yield native(target.link, target.facts.machine)
-        yield Found("native", f"our own program for {target.facts.machine}, through {target.link.name}")
+            yield Found("termux", f"{error.message} (so the native program is used)", False, error.hint)
+    if choice != "termux":
+        yield from checks.tried("native", _by_our_program(target))
+
+
+def _in_termux(target: Target, folder: Path, stack: ExitStack) -> Iterator[Runtime | Found]:
+    link = enter_termux(target, stack)
+    yield Found("termux", f"PyTorch {check_torch(link)}, through {link.name}")
+    write_runner(folder / "runner.pyz")
+    yield termux(link, folder / "runner.pyz")
+
+
+def _by_our_program(target: Target) -> Iterator[Runtime | Found]:
+    yield native(target.link, target.facts.machine)
+    yield Found("native", f"our own program for {target.facts.machine}, through {target.link.name}")
+
+
+def purged(target: Target) -> Iterator[Found]:
+    """Take away all that is ours, from both places; tell where that fails."""
+    try:
+        purge(target.link)
+        with ExitStack() as stack:
+            if has_termux(target):
+                purge(enter_termux(target, stack))
+        yield Found("purge", "nothing of ours is left there")
+    except PhoneError as error:
+        yield Found("purge", f"weights may still be there: {error.message}", False, error.hint)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
 import platformdirs
 
-from sqbert_cli.phone.adb import PIXEL_3, Seen, choose, find_adb, seen_phones
+from sqbert_cli.phone.adb import GONE, PIXEL_3, Seen, choose, find_adb, seen_phones
 from sqbert_cli.phone.facts import Facts, ask_facts
 from sqbert_cli.phone.links import (
     SSHD_PORT,
@@ -21,11 +21,13 @@ from sqbert_cli.phone.links import (
     SshFiles,
     SshLink,
     forwarded,
+    program,
     run,
 )
 from sqbert_cli.phone.problems import PhoneError, Status
 
 SSH = "ssh:"
+ARM64 = ("aarch64", "armv8l")
 SETUP = "`sqbert bench --device pixel3 --setup` shows what to type in Termux once; or use `--runtime native`"
 
 
@@ -39,8 +41,13 @@ class Target:
     serial: str = ""
 
     @property
-    def is_pixel_3(self) -> bool:
+    def is_named_pixel_3(self) -> bool:
         return self.facts.device in PIXEL_3
+
+    @property
+    def is_pixel_3(self) -> bool:
+        """Whatever it calls itself, it is none with another processor."""
+        return self.is_named_pixel_3 and self.facts.machine in ARM64
 
 
 def find_target(device: str, serial: str | None, any_device: bool) -> Target:
@@ -52,7 +59,7 @@ def find_target(device: str, serial: str | None, any_device: bool) -> Target:
     chosen: Seen = choose(seen_phones(adb), serial)
     own = AdbLink(adb, chosen.serial)
     target = Target(own, ask_facts(own), adb, chosen.serial)
-    if not (target.is_pixel_3 or any_device):
+    if not (target.is_named_pixel_3 or any_device):
         raise PhoneError(
             Status.WRONG_PHONE,
             f"{chosen.serial} is no Pixel 3 but {target.facts.name} ({target.facts.device or 'of no name'})",
@@ -65,14 +72,22 @@ def ssh_files() -> SshFiles:
     return SshFiles(platformdirs.user_data_path("sqbert") / "phone")
 
 
+def has_termux(target: Target) -> bool:
+    return target.adb is not None and bool(run(target.link, f"pm path {TERMUX} 2>/dev/null").out.strip())
+
+
 def enter_termux(target: Target, stack: ExitStack) -> Link:
     """Return a link into Termux: through `run-as` where its build allows that, else through its sshd.
 
     What has to be taken away again, `stack` does. Raises `PhoneError` where neither works.
     """
     if target.adb is None:
-        raise PhoneError(Status.NO_TERMUX, "Termux is on phones; a machine behind ssh runs the native program")
-    if not run(target.link, f"pm path {TERMUX} 2>/dev/null").out.strip():
+        raise PhoneError(
+            Status.NO_TERMUX,
+            "Termux is on phones; a machine behind ssh runs the native program",
+            "leave out `--runtime`",
+        )
+    if not has_termux(target):
         raise PhoneError(Status.NO_TERMUX, "there is no Termux on the phone", SETUP)
     inside = RunAsLink(target.adb, target.serial)
     if run(inside, "true").status == 0:
@@ -88,7 +103,9 @@ def enter_termux(target: Target, stack: ExitStack) -> Link:
         remedy=f"this Termux allows no `run-as`, so its sshd must run and know the key of sqbert: {SETUP}",
     )
     run(link, "true")
-    return link
+    return replace(
+        link, status=Status.LOST, remedy=f"{GONE}; or did Android end Termux? Keep it in front, with its sshd"
+    )
 
 
 def check_torch(link: Link) -> str:
@@ -120,6 +137,17 @@ def public_key(files: SshFiles) -> str:
 
     if not files.key.is_file():
         files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "sqbert", "-f", str(files.key)]
+        command = [
+            program("ssh-keygen", Status.NO_TERMUX),
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "sqbert",
+            "-f",
+            str(files.key),
+        ]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return Path(f"{files.key}.pub").read_text().strip()

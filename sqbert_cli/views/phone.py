@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.table import Table
 from rich.text import Text
 
@@ -21,25 +23,29 @@ PAPER = (
 def show_found(found: Found) -> None:
     mark, style = ("ok", "green") if found.is_fine else ("--", "yellow")
     talk.print(Text.assemble((mark, style), f"  {found.what}: {printable(found.detail)}"))
+    if found.hint:
+        talk.print(Text(f"    {printable(found.hint)}", "dim"))
 
 
 def show_phone(report: PhoneReport, *, markdown: bool) -> None:
     facts = report.machine
+    processor, about = printable(facts["processor"]), f"{printable(facts['system'])}; sqbert {facts['sqbert']}"
     is_other = report.phone is not None and report.phone.device and not report.is_pixel_3
     label = "  (not a Pixel 3)" if is_other else ""
-    if markdown:
-        data.print(f"{printable(facts['processor'])}{label}, {printable(facts['system'])}; sqbert {facts['sqbert']}\n")
-        print_table(_latencies(report), markdown=True)
-        return
-    data.print(Text.assemble(("\n" + printable(facts["processor"]), "bold"), label, f"  {facts['system']}"))
-    print_table(_latencies(report))
-    for run in report.runs:
-        data.print(Text(_verdict(run), "dim"))
-    for conditions in (report.conditions[:1] + report.conditions[-1:])[: len(report.conditions)]:
-        data.print(Text(told(conditions), "dim"))
+    data.print(Text.assemble(("\n" + processor, "bold"), f"{label}  {about}\n"), soft_wrap=True)
+    print_table(_latencies(report), markdown=markdown)
+    for line in _below(report):
+        data.print(Text(f"- {line}" if markdown else line, "dim"), soft_wrap=True)
+    data.print(Text(f"\n{PAPER}", "dim"), soft_wrap=True)
+
+
+def _below(report: PhoneReport) -> Iterator[str]:
+    """How steady it was, and what it ran on: without these the table says too much."""
+    yield from map(_verdict, report.runs)
+    conditions = report.conditions[:1] + report.conditions[1:][-1:]
+    yield from (f"{when}: {told(one)}" for when, one in zip(("at first", "at last"), conditions, strict=False))
     if report.forced:
-        data.print(Text(f"measured all the same (--force): {'; '.join(report.forced)}", "yellow"))
-    data.print(Text(f"\n{PAPER}", "dim"))
+        yield f"measured all the same (--force): {'; '.join(report.forced)}"
 
 
 def _latencies(report: PhoneReport) -> Table:
@@ -69,4 +75,5 @@ def _verdict(run: PhoneRun) -> str:
     cores = f"on cores {', '.join(map(str, result.affinity))}" if run.is_pinned else "not pinned to the big cores"
     if 0 < len(result.affinity) < result.threads:
         cores += ", fewer than threads"
-    return f"{result.runner}, {counted(result.threads)}: {state}; {cores}; {result.engine}, {result.path}"
+    ran = f"{result.runner}, {counted(result.threads)}, on {result.machine}"
+    return f"{ran}: {state}; {cores}; {result.engine}, {result.path}"

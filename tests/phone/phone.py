@@ -104,8 +104,9 @@ class Phone(Computer):
         self.write(name, text.replace(old, new))
 
     def files(self) -> list[str]:
-        """The files where a tool may have left some: /data/local/tmp and Termux's home (but for its .ssh)."""
-        found = [path for folder in (TEMPORARY, HOME) for path in self.path(folder).rglob("*") if not path.is_dir()]
+        """What may be left in /data/local/tmp and Termux's home (but for its .ssh): files, and folders of jobs."""
+        some = (path for folder in (TEMPORARY, HOME) for path in self.path(folder).rglob("*"))
+        found = [path for path in some if path.name.startswith("job-") or not path.is_dir()]
         names = ("/" + str(path.relative_to(self.root)) for path in found)
         return sorted(name for name in names if not name.startswith(f"/{HOME}/.ssh/"))
 

@@ -16,7 +16,8 @@ import pytest
 from sqbert_cli.phone.problems import Status
 from tests.conftest import ROOT
 
-from .namespace import wait_until
+from .android import FILES
+from .namespace import kill, wait_until
 from .phone import Phone
 
 pytestmark = pytest.mark.phones
@@ -80,11 +81,13 @@ def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> 
     words = ("--runtime", "termux", "--runs", "12", "--threads", "1,2", "--json", str(tmp_path / "a.json"))
     ended = phone.run([*command(models), *words], cwd=ROOT)
     assert ended.returncode == 0, ended.stderr.decode()
-    assert b"Google Pixel 3 (sdm845)" in ended.stdout
+    shown = " ".join(ended.stdout.decode().split())
+    assert "Google Pixel 3 (sdm845, x86_64) (not a Pixel 3)" in shown  # whatever it calls itself
+    assert "termux, 2 threads, on x86_64: " in shown
     report = json.loads((tmp_path / "a.json").read_text())
     assert [one["case"]["shape"]["threads"] for one in report["measurements"]] == [1, 1, 2, 2]
     assert all(len(one["times_ms"]) == 12 and one["difference"] < 1e-4 for one in report["measurements"])
-    assert len(report["conditions"]) == 4  # before and after each of two runs
+    assert len(report["conditions"]) == 5  # at the start, before and after each of two runs
     run = report["runs"][0]
     assert run["is_pinned"]
     assert set(run["result"]["affinity"]) <= set(big_cores(phone))
@@ -95,6 +98,8 @@ def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> 
         phone, models, "--runtime", "termux", "--runs", "12", "--compare", str(tmp_path / "a.json"), "--markdown"
     )
     assert b"| model" in again.stdout
+    assert b"\n- termux, 1 thread, on x86_64: " in again.stdout
+    assert b"at first: battery 87 %" in again.stdout
 
 
 def big_cores(phone: Phone) -> list[int]:
@@ -141,7 +146,8 @@ def test_full_size_weights_on_arm64(arm64: Phone) -> None:
 
 
 def running(phone: Phone) -> bool:
-    return any("--lifeline" in process.command for process in phone.processes())
+    """Whether it is being timed."""
+    return any(" ".join(MANY) in process.command for process in phone.processes())
 
 
 def begin(phone: Phone, models: str, *words: str) -> subprocess.Popen[bytes]:
@@ -163,7 +169,10 @@ def test_a_phone_that_is_lost_in_the_middle(phone: Phone, models: str) -> None:
     assert is_clean(phone)
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)],
+)
 def test_the_computers_side_is_ended(phone: Phone, models: str, sent: signal.Signals, status: int) -> None:
     process = begin(phone, models, "--runtime", "termux")
     process.send_signal(sent)
@@ -176,6 +185,58 @@ def test_the_computer_is_gone_while_it_sends(phone: Phone) -> None:
     process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
     wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
     process.kill()
+    wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+@BOTH_CLIENTS
+def test_the_phone_is_lost_while_it_gets_weights(phone: Phone) -> None:
+    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
+    wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
+    phone.kill_adbd()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (Status.LOST, Status.OFFLINE), said.decode()
+    phone.start_adbd()
+    wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+def test_the_forward_is_gone_after_a_signal(phone: Phone, models: str) -> None:
+    phone.install_termux(debuggable=False)
+    phone.start_sshd()
+    process = begin(phone, models, "--runtime", "termux")
+    assert phone.forwards()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    wait_until(lambda: is_clean(phone), "a clean phone")
+
+
+def test_what_dead_jobs_left_is_swept(phone: Phone, models: str) -> None:
+    dead = "mkdir -p sqbert/job-dead; cd sqbert/job-dead; echo 999999 > shell; echo x > result.json"
+    phone.shell(f"cd /data/local/tmp; mkdir sqbert; {dead}")
+    phone.shell(f"run-as com.termux /{FILES}/usr/bin/sh -c 'cd files/home; mkdir -p .cache/sqbert; cd .cache; {dead}'")
+    assert any("job-dead" in name for name in phone.files())
+    bench(phone, models, "--runtime", "both", "--check")
+    assert not any("home" in name and "job-dead" in name for name in phone.files())
+
+
+def test_check_goes_on_after_a_problem(phone: Phone, models: str) -> None:
+    phone.replace(*EMPTY)
+    status, said = failed(phone, models, "--check", "--runtime", "both")
+    assert status == Status.CONDITIONS
+    assert "--  conditions: the phone is not fit to be measured: its battery is at 12 %" in said
+    assert "charge it" in said
+    assert "--  native: the native program is for arm64, and this is x86_64" in said
+    assert "ok  termux, 1 thread: logits as on this computer" in said
+    assert "problems: 2" in said
+
+
+def test_a_run_that_android_kills(phone: Phone, models: str) -> None:
+    process = begin(phone, models, "--runtime", "termux")
+    own = [one.pid for one in phone.processes() if "--lifeline" in one.command and "timeout" not in one.command]
+    kill(own)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == Status.RUNNER_FAILED, said.decode()
+    assert b"the system killed the run" in said
     wait_until(lambda: is_clean(phone), "a clean phone")
 
 
@@ -316,8 +377,18 @@ def test_another_host_key(phone: Phone, models: str) -> None:
 def test_purge_leaves_nothing(phone: Phone, models: str) -> None:
     assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
     assert phone.files()
-    assert bench(phone, models, "--runtime", "termux", "--check", "--purge").returncode == 0
+    ended = bench(phone, models, "--runtime", "termux", "--check", "--purge")
+    assert ended.returncode == 0
+    assert b"ok  purge: nothing of ours is left there" in ended.stderr
     assert phone.files() == []
+
+
+def test_a_purge_that_fails_is_told(phone: Phone, models: str) -> None:
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
+    phone.install_termux(debuggable=False)  # its sshd does not run
+    ended = bench(phone, models, "--runtime", "termux", "--check", "--purge")
+    assert ended.returncode == Status.NO_TERMUX
+    assert b"--  purge: weights may still be there: ssh to 127.0.0.1 failed" in ended.stderr
 
 
 def test_a_damaged_cache_is_sent_again(phone: Phone, models: str) -> None:

@@ -60,7 +60,7 @@ def test_an_arm64_machine_by_ssh(board: Phone, make_model: Callable[..., Path], 
     words = ("--device", "ssh:board", "--models", str(make_model(vocab_size=120)), "--runs", "10", "--threads", "2")
     status, out, err = bench(board, *words, "--json", str(tmp_path / "board.json"))
     assert status == 0, err
-    assert "native, 2 threads" in out
+    assert "native, 2 threads, on aarch64" in out
     report = json.loads((tmp_path / "board.json").read_text())
     assert report["measurements"][0]["difference"] < 1e-4
     assert all("/weights/" in name for name in board.files())
@@ -71,5 +71,7 @@ def test_a_machine_that_cannot_be_reached(board: Phone, tiny_model: Path) -> Non
     status, _, err = bench(board, "--device", "ssh:nowhere.invalid", "--models", str(tiny_model))
     assert status == Status.LOST
     assert "ssh to nowhere.invalid failed" in err
-    status, _, err = bench(board, "--device", "ssh:board", "--runtime", "termux", "--models", str(tiny_model))
-    assert status == Status.NO_TERMUX
+    for runtime in ("termux", "both"):
+        status, _, err = bench(board, "--device", "ssh:board", "--runtime", runtime, "--models", str(tiny_model))
+        assert status == Status.NO_TERMUX
+        assert "leave out `--runtime`" in err
