@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,6 +35,8 @@ from tests.fuzz.models import tiny
 from tests.hub_server import commit_of, serve
 
 TEXTS = 3_000
+DONE = "is there already"
+"""What a command says that was killed when its work was done, and is not one to go on."""
 HUB_NAME = "org/tiny"
 assert Run
 FORKS = multiprocessing.get_context("forkserver")
@@ -51,6 +53,8 @@ class Scenario:
     result: str
     """What the command makes, a file or a folder."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    status: int = 0
+    """With which it ends well."""
 
 
 @dataclass
@@ -58,10 +62,10 @@ class Tally:
     kills: int = 0
     runs: int = 0
     left_behind: int = 0
-    """Files of killed processes that were still there when the command had ended well."""
+    """Files and folders of killed processes that were still there when the command had ended well."""
 
 
-def scenarios(root: Path, hub_url: str) -> Iterator[Scenario]:
+def scenarios(root: Path, hub_url: str, ray: str) -> Iterator[Scenario]:
     draw, model = random.Random(0), str(root / "model")
     words = ["the film", "films a b", "c d e", "the a", "g f ."]
     rows = [{"text": f"{draw.choice(words)} {draw.choice(words)}", "label": draw.choice("xy")} for _ in range(160)]
@@ -76,15 +80,22 @@ def scenarios(root: Path, hub_url: str) -> Iterator[Scenario]:
     yield Scenario("embed", embed, "out.npy")
     cached = f"cache/models/{HUB_NAME.replace('/', '--')}/{commit_of(root / 'hub' / HUB_NAME)}"
     online = {"HF_ENDPOINT": hub_url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    yield Scenario("convert", ["models", "info", HUB_NAME, "--format", "json"], cached, online)
+    yield Scenario("pull", ["models", "info", HUB_NAME, "--format", "json"], cached, online)
+    yield Scenario("convert", ["models", "convert", model, "FOLDER/out", "--to", "transformers"], "out")
+    (root / "in").mkdir()
+    for number in range(6):
+        lines = ['{"text": "the film"}', "no record", *(f'{{"text": "{draw.choice(words)}"}}' for _ in range(700))]
+        (root / f"in/{number}.jsonl").write_text("\n".join(lines))
+    bulk = ["classify", "--input", f"{root}/in", "--model", model, "--output", "FOLDER/out", "--shard-records", "100"]
+    yield Scenario("bulk", [*bulk, "--ray", "local", "--workers", "1"], "out", {"RAY_TMPDIR": ray}, status=1)
 
 
 @contextmanager
 def prepared(root: Path) -> Iterator[list[Scenario]]:
     tiny(root / "model")
     shutil.copytree(root / "model", root / "hub" / HUB_NAME)
-    with serve(root / "hub") as hub:
-        yield list(scenarios(root, hub.url))
+    with serve(root / "hub") as hub, TemporaryDirectory() as ray:  # whose name is short enough for Ray's sockets
+        yield list(scenarios(root, hub.url, ray))
 
 
 def survive(scenario: Scenario, folder: Path, kills: int, seed: int, tally: Tally | None = None) -> Tally:
@@ -93,12 +104,13 @@ def survive(scenario: Scenario, folder: Path, kills: int, seed: int, tally: Tall
     began = time.monotonic()
     undisturbed = start(scenario, folder / "whole")
     undisturbed.join()
-    assert undisturbed.exitcode == 0, (folder / "whole" / "log").read_text()
+    assert undisturbed.exitcode == scenario.status, (folder / "whole" / "log").read_text()
     lasts, expected = time.monotonic() - began, content(folder / "whole" / scenario.result)
     while tally.kills < kills:
         again = folder / f"try{tally.runs}"
         while not _one(scenario, again, draw, lasts, tally, kills):
             check_whole(again)
+        end_the_rest(scenario)
         check_whole(again)
         assert content(again / scenario.result) == expected, f"{scenario.name}: another result in {again}"
         tally.left_behind += sum(1 for file in again.rglob(f".*{UNFINISHED}"))
@@ -117,8 +129,30 @@ def _one(scenario: Scenario, folder: Path, draw: random.Random, lasts: float, ta
     process.join()
     tally.kills += process.exitcode == -signal.SIGKILL
     said = (folder / "log").read_text()
-    assert process.exitcode in (0, -signal.SIGKILL), f"{scenario.name} in {folder}:\n{said[-3000:]}"
-    return process.exitcode == 0
+    ended = process.exitcode == scenario.status or DONE in said
+    assert ended or process.exitcode == -signal.SIGKILL, f"{scenario.name} in {folder}:\n{said[-3000:]}"
+    return ended
+
+
+def end_the_rest(scenario: Scenario) -> None:
+    """Kill what killed commands had started: Ray's workers go within seconds, its agents wait for minutes."""
+    while folder := scenario.environment.get("RAY_TMPDIR"):
+        if not (rest := _writers(folder)):
+            return
+        for process in rest:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+def _writers(folder: str) -> set[int]:
+    """Processes that have a file open there, as Ray's have their logs."""
+    found = set()
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # gone, or not ours
+            if os.readlink(descriptor).startswith(f"{folder}/"):
+                found.add(int(descriptor.parts[2]))
+    return found
 
 
 def _wait(process: BaseProcess, folder: Path, draw: random.Random, lasts: float) -> None:
@@ -171,15 +205,22 @@ def content(path: Path) -> dict[str, bytes]:
     """What matters of a result: training.json tells seconds, which differ."""
     if path.is_file():
         return {path.name: path.read_bytes()}
-    return {file.name: file.read_bytes() for file in path.iterdir() if file.suffix not in (".md",) and _lasts(file)}
+    files = [file for file in path.rglob("*") if file.is_file() and not _is_unfinished(file.relative_to(path))]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files if _lasts(file)}
 
 
 def _lasts(file: Path) -> bool:
-    return file.name != "training.json"
+    return file.name != "training.json" and file.suffix != ".md"
+
+
+def _is_unfinished(file: Path) -> bool:
+    """Whether its name, or that of a folder that it is in, is not its own yet."""
+    return any(part.endswith(UNFINISHED) for part in file.parts)
 
 
 READERS: dict[str, Callable[[Path], object]] = {
     ".json": lambda path: json.loads(path.read_bytes()),
+    ".jsonl": lambda path: [json.loads(line) for line in path.read_text().splitlines()],
     ".safetensors": load_file,
     ".pt": lambda path: torch.load(path, weights_only=True),
     ".npy": np.load,
@@ -191,10 +232,8 @@ READERS: dict[str, Callable[[Path], object]] = {
 def check_whole(folder: Path) -> None:
     """Every file under its own name can be read; a folder with a config is a model. The hub's own cache is not ours."""
     for file in folder.rglob("*"):
-        is_theirs = "hf" in file.relative_to(folder).parts or any(
-            part.startswith(".tmp") for part in file.relative_to(folder).parts
-        )
-        if is_theirs or file.name.endswith(UNFINISHED) or not file.is_file():
+        inside = file.relative_to(folder)
+        if "hf" in inside.parts or _is_unfinished(inside) or not file.is_file():
             continue
         READERS.get(file.suffix, Path.stat)(file)
         if file.name == "config.json":
@@ -213,10 +252,13 @@ def main() -> int:
             tally, began = Tally(), time.monotonic()
             place = Path(folder) / scenario.name
             place.mkdir()
-            survive(scenario, place, -(-arguments.kills // len(chosen)), arguments.seed, tally)
+            try:
+                survive(scenario, place, -(-arguments.kills // len(chosen)), arguments.seed, tally)
+            finally:
+                end_the_rest(scenario)
             seconds = time.monotonic() - began
             print(f"{scenario.name}: {tally.kills} kills over {tally.runs} runs, {seconds:,.0f} s, nothing lost; "
-                  f"{tally.left_behind} unfinished files left behind", flush=True)  # fmt: skip
+                  f"{tally.left_behind} unfinished files and folders left behind", flush=True)  # fmt: skip
     return 0
 
 

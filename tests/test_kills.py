@@ -15,7 +15,7 @@ from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import UNFINISHED, sweep, whole_file
 from sqbert_cli.training.run import finish_run, open_run
-from tests.kills import Scenario, content, prepared, start, survive
+from tests.kills import Scenario, content, end_the_rest, prepared, start, survive
 
 CPU = torch.device("cpu")
 
@@ -32,11 +32,16 @@ def scenarios(root: Path) -> Iterator[dict[str, Scenario]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["finetune", "pretrain", "embed", "convert"])
+@pytest.mark.parametrize("name", ["finetune", "pretrain", "embed", "pull", "convert", "bulk"])
 def test_each_file_is_whole_after_each_kill_and_the_end_is_the_same(
     name: str, scenarios: dict[str, Scenario], tmp_path: Path
 ) -> None:
-    assert survive(scenarios[name], tmp_path, kills=3, seed=0).kills == 3
+    if name == "bulk":
+        pytest.importorskip("ray", reason="Ray Data is not installed: pip install 'sqbert[ray]'")
+    try:
+        assert survive(scenarios[name], tmp_path, kills=3, seed=0).kills == 3
+    finally:
+        end_the_rest(scenarios[name])
 
 
 @pytest.mark.slow

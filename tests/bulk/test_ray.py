@@ -180,8 +180,17 @@ def test_a_worker_that_is_killed_costs_no_record(long_job: list[str | Path], tmp
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, ""), err
     assert ids(tmp_path / "out") == list(range(3_000))
-    assert not list((tmp_path / "out").glob(".part-*"))
     assert err.splitlines()[-1].startswith("3,000 results in ")
+
+
+@pytest.mark.slow
+def test_two_jobs_on_one_folder_do_not_disturb_each_other(long_job: list[str | Path], tmp_path: Path) -> None:
+    both = [start(*long_job, "--workers", "1") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=240)
+        assert (process.returncode, out) == (0, ""), err
+    assert ids(tmp_path / "out") == list(range(3_000))
+    assert not list((tmp_path / "out").glob(".part-*"))
 
 
 @pytest.mark.slow
