@@ -56,8 +56,8 @@ def has(link: Link, path: str, digest: str) -> bool:
 def send(link: Link, source: Path, path: str, digest: str) -> None:
     """Copy a file. It appears under its name when it is whole; the phone itself takes away one that is not."""
     part, megabytes = quote(f"{path}.{token_hex(4)}.part"), source.stat().st_size / 1e6
-    command = (  # where the computer goes away, the shell stays to see that the file is not whole
-        f"trap '' HUP; trap 'rm -f {part}' EXIT; cat > {part} || exit 1; "
+    command = (  # where the computer or adbd goes away, the shell stays to see that the file is not whole
+        f"trap '' HUP PIPE; trap 'rm -f {part}' EXIT; cat > {part} || exit 1; "
         f'case "$(sha256sum < {part})" in {digest}*) ;; *) echo it arrived damaged >&2; exit 1;; esac; '
         f"chmod 755 {part} && mv {part} {quote(path)}"
     )

@@ -89,8 +89,8 @@ def script(runtime: Runtime, job: Job, plan: Plan) -> str:
         options += f" {option} {','.join(map(str, values))}" if values else ""
     files = " ".join(f"../weights/{sha256}.safetensors" for sha256 in plan.weights)
     own = f"echo $$ > pid; exec {runtime.command} {options} {files}"
-    return (  # adb's death would hang up on this shell, which has to clean up
-        f"trap '' HUP; cd {quote(job.folder)} || exit 1; echo $$ > {OWNER}; {NO_OTHER}; "
+    return (  # the death of adb or of adbd would end this shell, which has to clean up
+        f"trap '' HUP PIPE; cd {quote(job.folder)} || exit 1; echo $$ > {OWNER}; {NO_OTHER}; "
         f"timeout -s KILL {LIMIT} sh -c {quote(own)} > result.json 2> errors; status=$?; "
         f"if [ $status = 0 ]; then cat result.json; echo {MARK} $(sha256sum < result.json) $(wc -c < result.json); fi; "
         f"cat errors >&2; cd ..; rm -rf {quote(job.folder.rsplit('/', 1)[-1])}; exit $status"
