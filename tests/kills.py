@@ -81,7 +81,7 @@ def scenarios(root: Path, hub_url: str, ray: str) -> Iterator[Scenario]:
     cached = f"cache/models/{HUB_NAME.replace('/', '--')}/{commit_of(root / 'hub' / HUB_NAME)}"
     online = {"HF_ENDPOINT": hub_url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     yield Scenario("pull", ["models", "info", HUB_NAME, "--format", "json"], cached, online)
-    yield Scenario("convert", ["models", "convert", model, "FOLDER/out", "--to", "transformers"], "out")
+    yield Scenario("convert", ["models", "convert", model, "FOLDER/out", "--head", "mood"], "out")
     (root / "in").mkdir()
     for number in range(6):
         lines = ['{"text": "the film"}', "no record", *(f'{{"text": "{draw.choice(words)}"}}' for _ in range(700))]
