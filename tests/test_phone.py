@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sqbert_cli.bench.report import compare, read_report, write_report
+from sqbert_cli.commands.bench_phone import PhoneWish, run_phone
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.phone.adb import Seen, choose, complaint, find_adb, parse_devices
 from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
 from sqbert_cli.phone.course import Course
@@ -27,7 +30,7 @@ from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import MARK, drift, parse_result, read_result, throttling
 from sqbert_cli.phone.runtimes import native
 from sqbert_cli.phone.session import Checks, Found, PhoneReport, PhoneRun, await_conditions
-from sqbert_cli.phone.target import Target, public_key
+from sqbert_cli.phone.target import Target, enter_termux, public_key
 from sqbert_cli.views.phone import show_phone
 from tests.conftest import run_sqbert
 
@@ -278,9 +281,7 @@ def test_another_host_key_says_how_to_forget_it(tmp_path: Path) -> None:
 
 def test_a_phone_that_vanishes_is_told_whatever_the_status(tmp_path: Path) -> None:
     def adb(script: str) -> AdbLink:
-        (tmp_path / "adb").write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "adb").chmod(0o755)
-        return AdbLink(str(tmp_path / "adb"), "89AB")
+        return AdbLink(str(program(tmp_path / "adb", script)), "89AB")
 
     assert run_whole(adb('eval "$4"'), "echo all\n").out == "all\n"
     assert run_whole(adb('eval "$4"'), "echo why >&2; exit 3").status == 3
@@ -289,6 +290,37 @@ def test_a_phone_that_vanishes_is_told_whatever_the_status(tmp_path: Path) -> No
             with pytest.raises(PhoneError, match="the phone is gone") as caught:
                 ask(adb(script))
             assert caught.value.status == Status.LOST
+
+
+def program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_termux_is_lost_only_after_it_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    says = '*"pm path"*) echo package;; *run-as*) exit 1;; *"forward tcp:0"*) echo 4567;;'
+    adb = program(tmp_path / "adb", f'case "$*" in {says} esac')
+    program(tmp_path / "ssh", f'case "$*" in *true*) [ -e {tmp_path}/up ] && exit 0; esac; exit 255')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    target = Target(AdbLink(str(adb), "89AB"), parse_facts([]), str(adb), "89AB")
+    with ExitStack() as stack:
+        with pytest.raises(PhoneError, match="ssh to") as caught:
+            enter_termux(target, stack)
+        assert caught.value.status == Status.NO_TERMUX
+        (tmp_path / "up").touch()
+        link = enter_termux(target, stack)
+        with pytest.raises(PhoneError, match="ssh to") as caught:
+            run(link, "python")
+    assert caught.value.status == Status.LOST
+    assert "Keep it in front" in str(caught.value.hint)
+
+
+def test_a_plot_without_matplotlib_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sqbert_cli.commands.bench_phone.find_spec", lambda _: None)
+    wish = PhoneWish("pixel3", None, False, None, None, tmp_path / "a.svg", None, False, True)
+    with pytest.raises(SqbertError, match="needs matplotlib"):
+        run_phone(wish, Course("auto", (1,), 16, 10, 50, 0.0, force=False, purge=False))
 
 
 def test_without_ssh_on_this_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
