@@ -154,7 +154,7 @@ def begin(phone: Phone, models: str, *words: str) -> subprocess.Popen[bytes]:
     """A command whose run on the phone is under way."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = phone.start([*command(models, *MANY), *words], cwd=ROOT, **pipes)
-    wait_until(lambda: running(phone), "the run on the phone")
+    wait_until(lambda: running(phone), "the run on the phone", 240)
     return process
 
 
