@@ -137,17 +137,7 @@ def public_key(files: SshFiles) -> str:
 
     if not files.key.is_file():
         files.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        command = [
-            program("ssh-keygen", Status.NO_TERMUX),
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            "",
-            "-C",
-            "sqbert",
-            "-f",
-            str(files.key),
-        ]
+        keygen = program("ssh-keygen", Status.NO_TERMUX)
+        command = [keygen, "-q", "-t", "ed25519", "-N", "", "-C", "sqbert", "-f", str(files.key)]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return Path(f"{files.key}.pub").read_text().strip()
