@@ -30,8 +30,9 @@ WORDS = (
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Ctrl-C reaches our children, even where the tests are a shell's background job, which would ignore it."""
+    """Ctrl-C and hang-ups reach our children, even where the tests are a background job, which would ignore them."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
