@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 from typing import IO, Any
@@ -47,7 +48,7 @@ def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:
 
     With `name` only what was to be called so.
     """
-    for left in folder.glob(f".{name}*{UNFINISHED}"):
+    for left in folder.glob(f".{escape(name)}*{UNFINISHED}"):
         with suppress(FileNotFoundError):  # another process was faster
             if time.time() - left.stat().st_mtime >= seconds:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -93,3 +93,10 @@ def test_what_another_process_may_still_write_stays(tmp_path: Path) -> None:
     (tmp_path / f".old{UNFINISHED}").touch()
     sweep(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_only_what_was_to_have_the_name_goes(tmp_path: Path) -> None:
+    for name in ("a[b]", "ab"):
+        (tmp_path / f".{name}.x{UNFINISHED}").mkdir()
+    sweep(tmp_path, name="a[b].")
+    assert [folder.name for folder in tmp_path.iterdir()] == [f".ab.x{UNFINISHED}"]
