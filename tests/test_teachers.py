@@ -22,7 +22,7 @@ from sqbert_cli.training.foreign import load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.teacher import OwnTeacher, read_rows, write_rows
+from sqbert_cli.training.teacher import OwnTeacher, check_teacher, columns, read_rows, write_rows
 from tests.conftest import WORDS, run_sqbert
 
 CPU = torch.device("cpu")
@@ -52,6 +52,16 @@ def make_mpnet(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def test_a_teacher_of_numbers_may_call_its_label_what_it_likes(
+    make_mpnet: Callable[..., Path], make_model: Callable[..., Path]
+) -> None:
+    student = read_checkpoint(make_model(labels=("score",), problem_type="regression"))
+    teacher = load_foreign(make_mpnet("SequenceClassification", ("LABEL_0",)), "mpnet", student)
+    lesson = text_lesson(student, student.heads[0], [Record("a film", gold=2.5)], 0.0, class_weights=False)
+    check_teacher(teacher, student, lesson)
+    assert columns(teacher.head(lesson.head), lesson.head) == [0]
 
 
 def windows_of(student: Checkpoint) -> list[Window]:

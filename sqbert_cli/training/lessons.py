@@ -66,6 +66,13 @@ class Lesson(ABC):
         """What the network reads of the windows `rows`, which make up the batch."""
         return batch
 
+    def tokens(self, rows: Sequence[int]) -> int:
+        return sum(len(self.windows[row].input_ids) for row in rows)
+
+    def amount(self, rows: Sequence[int]) -> float:
+        """What the loss of the windows `rows` is a mean over: windows, unless a lesson says otherwise."""
+        return len(rows)
+
     @abstractmethod
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         """Loss of the encoder's last states, (B, T, C), and of what the head makes of them; on the cpu."""
@@ -82,6 +89,11 @@ class TextLesson(Lesson):
     @property
     def told(self) -> Any:
         return self.targets.tolist()
+
+    def amount(self, rows: Sequence[int]) -> float:
+        if self.label_weights is None or self.head.problem_type != "single_label_classification":
+            return len(rows)
+        return float(self.label_weights[self.targets[list(rows)]].sum())
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
@@ -100,6 +112,10 @@ class TokenLesson(Lesson):
     @property
     def told(self) -> Any:
         return [row.tolist() for row in self.targets]
+
+    def amount(self, rows: Sequence[int]) -> float:
+        """Pieces that are learnt."""
+        return max(1, sum(int((self.targets[row] != NOT_LEARNT).sum()) for row in rows))
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         wanted = pad_sequence([self.targets[row] for row in rows], batch_first=True, padding_value=NOT_LEARNT)
@@ -139,6 +155,10 @@ class MaskedWordLesson(Lesson):
 
     mask_id: int
     special_ids: tuple[int, ...]
+
+    def amount(self, rows: Sequence[int]) -> float:
+        """Tokens: which of them are hidden is drawn by whoever computes them."""
+        return self.tokens(rows)
 
     def shown(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Batch:
         shown, _ = self._hidden_words(student, batch, rows)

@@ -15,9 +15,12 @@ from sqbert_cli.training.run import Run
 def micro_batches(
     lesson: Lesson, student: Checkpoint, rows: Sequence[int], batch_size: int, run: Run, guide: Guide | None = None
 ) -> Iterator[MicroBatch]:
-    """Yield this process's parts of a step of one lesson; the losses of all add up to the mean over `rows`."""
+    """Yield this process's parts of a step of one lesson; the losses of all add up to the mean over `rows`.
+
+    Of hidden words they do so on average.
+    """
     student.network.train()
-    own = run.processes.share(rows)
+    own, amount, tokens = run.processes.share(rows), lesson.amount(rows), lesson.tokens(rows)
     for first in range(0, len(own), batch_size):
         some = own[first : first + batch_size]
         batch = collate([lesson.windows[row] for row in some], student.config.pad_token_id, run.device)
@@ -25,5 +28,6 @@ def micro_batches(
         with run.autocast():
             states = student.network.transformer.hidden_states(*shown.inputs())
             hint, state_loss = (None, 0.0) if guide is None else guide.judge(lesson, states, shown, some)
-            loss = lesson.loss(student, states[-1], batch, some, hint) + state_loss
-        yield MicroBatch(loss * (len(some) / len(rows)), batch.tokens)
+            loss = lesson.loss(student, states[-1], batch, some, hint) * (lesson.amount(some) / amount)
+            loss = loss + state_loss * (lesson.tokens(some) / tokens)
+        yield MicroBatch(loss, batch.tokens)

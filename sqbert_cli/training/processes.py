@@ -20,11 +20,18 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    local_rank: int = 0
+    """The same on its machine."""
 
     @property
     def is_first(self) -> bool:
         """The one that writes files and shows the run."""
         return self.rank == 0
+
+    @property
+    def is_first_here(self) -> bool:
+        """The one that fills the cache of its machine."""
+        return self.local_rank == 0
 
     def share(self, rows: Sequence[int]) -> Sequence[int]:
         """The rows of a step that are this process's to compute."""
@@ -71,11 +78,12 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes(), device
+    local_rank = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    return Processes(distributed.get_rank(), count), device
+    return Processes(distributed.get_rank(), count, local_rank), device
 
 
 def leave_processes() -> None:

@@ -89,7 +89,9 @@ class OwnTeacher:
 
 
 def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
-    """Where a teacher's head has the student's labels; a span has its start and its end."""
+    """Where a teacher's head has the student's labels; a number is its only one, a span has its start and its end."""
+    if wanted.problem_type == "regression":
+        return [0]
     return [head.labels.index(label) for label in wanted.labels] or [0, 1]
 
 
@@ -100,7 +102,10 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
     if wanted.kind not in TOLD:
         return
     head = teacher.head(wanted)
-    if sorted(head.labels) != sorted(wanted.labels) or head.problem_type != wanted.problem_type:
+    tells_it = sorted(head.labels) == sorted(wanted.labels)
+    if wanted.problem_type == "regression":  # whose only label may have any name
+        tells_it = len(head.labels) == len(wanted.labels)
+    if not tells_it or head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
             hint="a teacher must have been trained on the same labels",
@@ -122,7 +127,7 @@ def ask(
     head = teacher.head(wanted)
     told = (teacher.hash, head.name, windows_hash(windows))
     file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
-    if not file.is_file() and run.processes.is_first:
+    if not file.is_file() and run.processes.is_first_here:
         rows: list[Tensor] = []
         for first in range(0, len(windows), TEACHER_WINDOWS):
             rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], run.device)
