@@ -348,6 +348,7 @@ def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
         (["--task", "sst2", "--train", "{file}"], "--train and --dev do not go with a GLUE task"),
         (["--multi", "ner=x", "--task", "ner"], "--multi names its own tasks"),
         (["--data", "."], "give --task, --train or --multi"),
+        (["--train", "{file}", "--temperature", "3"], "--temperature and --state-weight go with --teacher"),
     ],
 )
 def test_what_does_not_go_together(arguments: list[str], message: str, tmp_path: Path) -> None:

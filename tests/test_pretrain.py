@@ -22,7 +22,10 @@ import torch
 
 from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
+from sqbert_cli.commands.training_view import show_training
+from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.weights import from_disk, reference_names, to_disk
 from sqbert_cli.tasks.masked_words import continuations, hide_words
 from sqbert_cli.text.corpus import TokenFile, read_tokens, token_key, tokenize
@@ -37,9 +40,12 @@ from sqbert_cli.training.distil import (
 )
 from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.objectives import parse_objectives
+from sqbert_cli.training.optimise import Finished
 from sqbert_cli.training.passages import Passages, split_documents
-from sqbert_cli.training.presets import choose_settings
+from sqbert_cli.training.presets import PRESETS, SMALL, choose_settings
+from sqbert_cli.training.pretrain import pretrain
 from sqbert_cli.training.reading import Reader
+from sqbert_cli.training.run import Run
 from tests.conftest import ROOT, run_sqbert
 
 CPU = torch.device("cpu")
@@ -292,6 +298,60 @@ def test_held_out_text_is_told_better_and_a_killed_run_goes_on_to_the_same_bits(
     ran = run_sqbert(*arguments, "--output", tmp_path / "killed", "--resume")
     assert ran.status == 0, ran.err
     assert weights(tmp_path / "whole") == weights(tmp_path / "killed")
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_start_from_nothing_or_from_a_teacher(
+    make_model: Callable[..., Path], corpus: Path, tmp_path: Path
+) -> None:
+    words = HeadConfig(name="words", kind="masked_word")
+    teacher = make_model(model_type="bert", hidden_size=64, num_attention_heads=8, heads=(words,))
+    same = ["--steps", "3", "--batch-size", "4", "--max-length", "32", "--threads", "1"]
+    ran = run_sqbert("pretrain", corpus, "--output", tmp_path / "new", *same, "--layers", "1")
+    assert ran.status == 0, ran.err
+    assert "1 layers, width 384" in ran.err
+    assert "to learn from, " in ran.err
+    assert [line.split()[1] for line in ran.err.splitlines() if "held-out loss" in line] == ["0", "3"]
+    ran = run_sqbert("pretrain", corpus, "--output", tmp_path / "student", *same, "--teacher", teacher,
+                     "--hidden-size", "32", "--objectives", "relations,logits=0.5")  # fmt: skip
+    assert ran.status == 0, ran.err
+    student = read_checkpoint(tmp_path / "student")
+    assert (student.config.hidden_size, [head.kind for head in student.heads]) == (32, ["masked_word"])
+    last = history(tmp_path / "student")[-1]
+    assert last["loss"] == pytest.approx(last["relations loss"] + 0.5 * last["logits loss"], rel=1e-4)
+    ran = run_sqbert("pretrain", corpus, "--output", tmp_path / "on", *same, "--model", tmp_path / "new",
+                     "--objectives", "masked-words")  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert "heads that stay behind: order" in ran.err
+    assert "held-out text | masked accuracy" in (tmp_path / "on/README.md").read_text()
+
+
+def test_the_help_tells_the_presets_numbers() -> None:
+    shown = " ".join(run_sqbert("pretrain", "--help").out.replace("│", " ").split())
+    small, distil = PRESETS["small"], PRESETS["distil"]
+    assert f"Updates of the weights. Default: {small.steps:,}; of distil {distil.steps:,}." in shown
+    assert f"Highest learning rate. Default: {small.learning_rate:g}; of distil {distil.learning_rate:g}." in shown
+    assert f"warming up. Default: {small.warmup_fraction:g}; of distil {distil.warmup_fraction:g}." in shown
+    assert f"in a part of it. Default: {small.batch_size}." in shown
+    assert f"Default: {SMALL.num_hidden_layers}, or those of the teacher." in shown
+
+
+ODD = {
+    "% of the text is held out": "the film was good and very fun .\n" * 40 + "\n" + "a bad film , was it not fun ?\n",
+    "documents of 9 word pieces in windows of 128 tokens": "the film was good and fun and great .\n" * 40,
+}
+
+
+@pytest.mark.parametrize(("said", "text"), ODD.items(), ids=["one of two documents", "a sentence a line"])
+def test_a_text_that_is_divided_oddly_is_told(said: str, text: str, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(text)
+    model = read_checkpoint(tiny_model)
+    files = [tokens_of(tmp_path / "text.txt", model.tokenizer, tmp_path)]
+    settings = replace(choose_settings("small"), steps=1, seed=1)
+    run = Run(tmp_path, CPU, torch.float32)
+    with talk.capture() as shown:
+        show_training([next(pretrain(model, files, settings, run)), Finished(0, [])], run)
+    assert said in " ".join(shown.get().split())
 
 
 def test_relations_are_alike_between_equals_whatever_their_widths(make_model: Callable[..., Path]) -> None:

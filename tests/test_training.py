@@ -23,8 +23,9 @@ from safetensors.torch import load_file
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.records import Record
+from sqbert_cli.records import Record, Span
 from sqbert_cli.tasks.dataset import Dataset, Split
+from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.training.examples import label_weights
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.guides import Guidance
@@ -236,16 +237,37 @@ def test_each_kind_of_problem_overfits_a_few_examples(
     assert evaluations[-1].scores[dataset.head.name].main > 0.99
 
 
-def test_accumulation_gives_the_weights_of_one_large_batch(tiny_model: Path, tmp_path: Path) -> None:
-    dataset = toy_dataset()
+def test_an_option_that_the_task_cannot_listen_to_is_told(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset("regression", ("score",))
+    for option, values in (("class-weights", {"class_weights": True}), ("label-smoothing", {"label_smoothing": 0.1})):
+        settings = FinetuneSettings(**values)  # type: ignore[arg-type]
+        student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
+        with pytest.raises(SqbertError, match=f"`--{option}` does nothing for this task"):
+            list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+
+
+def toy_entities() -> Dataset:
+    """Texts that have more words, or fewer, to be told."""
+    records = [Record("a good film", spans=(Span(2, 6, "THING"),)), Record("film"), Record("it was not very bad")]
+    split = Split(name="toy", records=tuple(replace(one, spans=one.spans or ()) for one in records * 4))
+    head = HeadConfig(name="toy", kind="token", labels=tags_of(["THING"]))
+    return Dataset(name="toy", head=head, metrics=(), train=split, dev=(split,))
+
+
+@pytest.mark.parametrize("kind", ["labels", "labels of other weights", "entities"])
+def test_accumulation_gives_the_weights_of_one_large_batch(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_entities() if kind == "entities" else toy_dataset()
+    records = dataset.train.records
+    dataset = replace(dataset, train=replace(dataset.train, records=records + records[:1] * 5))  # one label is rarer
     networks = []
     for batch_size, accumulation in ((8, 1), (2, 4)):
         settings = FinetuneSettings(
-            epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32
-        )
+            epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32,
+            class_weights=kind == "labels of other weights",
+        )  # fmt: skip
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32, resume=False)
-        assert sum(isinstance(event, Step) for event in finetune(student, [dataset], settings, run)) == 3
+        assert sum(isinstance(event, Step) for event in finetune(student, [dataset], settings, run)) > 2
         networks.append(student.network.state_dict())
     for name, tensor in networks[0].items():
         torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)

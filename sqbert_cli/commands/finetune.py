@@ -129,7 +129,10 @@ def finetune(
         (task and not is_glue and not train, f"--task {task} needs --train"),
         (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
-        (state_weight and not teacher, "--state-weight goes with --teacher"),
+        (
+            (state_weight or (teacher_weight, temperature) != (0.9, 2.0)) and not teacher,
+            "--teacher-weight, --temperature and --state-weight go with --teacher",
+        ),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
     ):
         if wrong:

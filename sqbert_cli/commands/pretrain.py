@@ -32,8 +32,9 @@ def pretrain(
         Literal["small", "paper", "distil"] | None,
         typer.Option(
             rich_help_panel=TRAINING,
-            help="Settings that the options below change. small: a laptop's; paper: as published (12 layers, 768 wide, "
-            "62,000 steps of 8,192 windows); distil: with --teacher. Default: small, with --teacher distil.",
+            help="Settings that the options below change. small: 6 layers, 384 wide, some hours of a laptop; paper: as "
+            "published (12 layers, 768 wide, 62,000 steps of 8,192 windows); distil: with --teacher. Default: small, "
+            "with --teacher distil.",
         ),
     ] = None,
     objectives: Annotated[
@@ -44,31 +45,48 @@ def pretrain(
             help="What is learnt: masked-words, sentence-order; of a teacher: states (equal width), relations, logits.",
         ),
     ] = None,
-    layers: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Layers of a new model.")] = None,
+    layers: Annotated[
+        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Layers. Default: 6, or those of the teacher.")
+    ] = None,
     hidden_size: Annotated[
         int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Width of a student; default: the teacher's.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Updates of the weights.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=1, help="Updates of the weights. Default: 10,000; of distil 2,500."),
+    ] = None,
     long_steps: Annotated[
-        int | None, typer.Option(rich_help_panel=TRAINING, min=0, help="Steps after these, on windows of 512 tokens.")
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=0, help="Steps after these, on windows of 512 tokens. Default: 0."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Windows in a step, or in a part of it.")
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=1, help="Windows in a step, or in a part of it. Default: 32."),
     ] = None,
     accumulation: Annotated[
-        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Parts of --batch-size in a step.")
+        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Parts of --batch-size in a step. Default: 1.")
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(rich_help_panel=TRAINING, min=MIN_LENGTH, help="Tokens in a window. Default: 128.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Highest learning rate.")
+        float | None,
+        typer.Option(
+            rich_help_panel=TRAINING, min=0, max=1, help="Highest learning rate. Default: 0.001; of distil 0.003."
+        ),
     ] = None,
     warmup: Annotated[
-        float | None, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Share of steps spent warming up.")
+        float | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            min=0,
+            max=1,
+            help="Share of steps spent warming up. Default: 0.06; of distil 0.03.",
+        ),
     ] = None,
     optimizer: Annotated[
-        Literal["adamw", "lamb"] | None, typer.Option(rich_help_panel=TRAINING, help="LAMB is for large batches.")
+        Literal["adamw", "lamb"] | None,
+        typer.Option(rich_help_panel=TRAINING, help="LAMB is for large batches. Default: adamw."),
     ] = None,
     whole_words: Annotated[
         bool, typer.Option("--whole-words", rich_help_panel=TRAINING, help="Hide whole words, not single pieces.")
@@ -89,8 +107,9 @@ def pretrain(
     sqbert pretrain wikipedia.txt.xz --teacher sentence-transformers/all-MiniLM-L6-v2 --output student
 
     Starts from random weights, from --model, or from the teacher's own weights. Word pieces are kept in the cache: a
-    text is tokenized once. 3 % of the documents are held out; how well they are told is shown every --save-steps. A
-    killed run goes on with --resume, to the same bits. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli
+    text is tokenized once. 3 % of the documents are held out; how well they are told is shown before the first step and
+    every --save-steps. A killed run goes on with --resume, to the same bits. Of --model only the heads are kept that
+    are taught. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli
     pretrain ...`. Afterwards: `sqbert finetune --model my-encoder`.
     """
     if model is not None and layers is not None:
@@ -107,9 +126,10 @@ def pretrain(
     from sqbert_cli.places import cache_folder
     from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
-    from sqbert_cli.training.objectives import parse_objectives
+    from sqbert_cli.training.objectives import HIDES, parse_objectives
     from sqbert_cli.training.presets import SHAPES, choose_settings
     from sqbert_cli.training.pretrain import pretrain as train
+    from sqbert_cli.training.pretrain import shares_of
     from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import finish_run, open_run
     from sqbert_cli.training.starts import new_encoder, prepare
@@ -130,6 +150,8 @@ def pretrain(
         save_steps=save_steps,
         seed=seed,
     )
+    if whole_words and not any(objective in HIDES for objective in chosen.objectives):
+        raise typer.BadParameter("--whole-words goes with hidden words: `--objectives masked-words,...`")
     processes, place = join_processes(choose_device(device))
     hush(processes)
     use_threads(threads)
@@ -142,14 +164,13 @@ def pretrain(
             base = new_encoder(SHAPES[name], layers, base.tokenizer, seed)
     student = prepare(base, chosen, guide)
     run = open_run(output, place, training_dtype(dtype, place), processes, resume=resume)
-    show_settings(chosen, student)
+    show_settings(chosen, student, base)
     tokens = cache_folder() / "tokens"
-    if processes.is_first:
+    if processes.is_first_here:
         for path in text:
             show_tokenizing(path, tokenize(path, student.tokenizer, tokens))
     processes.wait()
     files = [read_tokens(path, student.tokenizer, tokens) for path in text]
-    talk.print(f"{sum(len(file.ids) for file in files):,} word pieces from {len(files)} file(s)")
     finished = show_training(train(student, files, chosen, run, guide), run)
     training = {
         "command": "pretrain",
@@ -158,6 +179,7 @@ def pretrain(
         "text": [path.name for path in text],
         "text_keys": [file.key for file in files],
         "settings": asdict(chosen),
+        "scores": {"held-out text": {"metrics": shares_of(finished.history[-1])}},
         **asdict(finished),
     }
     finish_run(run, student, save_dtype, training)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,15 +18,17 @@ from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.corpus import Tokenized
 from sqbert_cli.training.finetune import Evaluation, LeftOut
 from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
-from sqbert_cli.training.pretrain import HeldOut
+from sqbert_cli.training.pretrain import Divided, HeldOut
 from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.teacher import TeacherScores
 
-TrainingEvent = LeftOut | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
+TrainingEvent = LeftOut | Divided | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
 """Between two lines about a run that nobody watches."""
 LISTED = 5
+MOST_HELD_OUT, SHORT = 0.1, 0.25
+"""Of the text; of a window. Beyond these a text is probably divided otherwise than its owner thinks."""
 CONFUSION_LABELS = 12
 """More than these make no table that can be read."""
 
@@ -36,8 +38,8 @@ def hush(processes: Processes) -> None:
     talk.quiet = data.quiet = not processes.is_first
 
 
-def show_settings(settings: OptimiserSettings, student: Checkpoint) -> None:
-    """What a run is made of, before it begins."""
+def show_settings(settings: OptimiserSettings, student: Checkpoint, base: Checkpoint) -> None:
+    """What a run is made of, before it begins; and which heads of `base` it leaves behind."""
     shape, count = student.config, sum(parameter.numel() for parameter in student.network.parameters())
     talk.print(f"{count / 1e6:.1f} M parameters: {shape.num_hidden_layers} layers, width {shape.hidden_size}")
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -45,13 +47,16 @@ def show_settings(settings: OptimiserSettings, student: Checkpoint) -> None:
         told = ", ".join(f"{key} {weight:g}" for key, weight in value.items()) if isinstance(value, dict) else value
         table.add_row(Text(name, "dim"), str(told))
     talk.print(table)
+    taught = {head.name for head in student.heads}
+    if left := [head.name for head in base.heads if head.name not in taught]:
+        talk.print(f"heads that stay behind: {', '.join(map(printable, left))}")
 
 
 def show_tokenizing(path: Path, events: Iterable[Tokenized]) -> None:
     """Show how far a file has been tokenized."""
-    with _training_bar() as bar:
+    with _training_bar() as show:
         for event in events:
-            bar.update(bar.task_ids[0], total=event.size, completed=event.done, note=f"tokenizing {path.name}")
+            show(f"tokenizing {printable(path.name)}", event.done, event.size)
 
 
 def show_scores(name: str, scores: Scores) -> None:
@@ -68,24 +73,23 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
     """Show a run while it goes; return how it ended."""
     if run.resume and not run.file.exists():
         show_warning(f"`{run.folder.parent}` holds nothing to resume: starting anew")
-    last = time.monotonic()
-    with _training_bar() as bar, _told_of_resume():
+    with _training_bar() as show, _told_of_resume():
         for event in events:
             match event:
                 case Step():
-                    bar.update(bar.task_ids[0], total=event.steps, completed=event.index, note=_step_note(event))
-                    if not talk.is_terminal and time.monotonic() - last > LOG_SECONDS:
-                        last = time.monotonic()
-                        talk.print(f"step {event.index}/{event.steps}  {_step_note(event)}")
+                    show(_step_note(event), event.index, event.steps)
                 case LeftOut():
                     some = ", ".join(event.sources[:LISTED])
                     show_warning(f"{event.head}: {len(event.sources):,} examples do not fit into windows: {some}")
-                case Resumed(changes=changes) if changes:
+                case Divided():
+                    _show_division(event)
+                case Resumed(step=step, changes=()):
+                    talk.print(f"going on from step {step:,}")
+                case Resumed(step=step, changes=changes):
                     same = "the same curve, not the same bits"
-                    show_warning(f"going on from step {event.step} with {'; '.join(changes)}: {same}")
+                    show_warning(f"going on from step {step:,} with {'; '.join(changes)}: {same}")
                 case TeacherScores():
-                    note = "asking the teacher"
-                    bar.update(bar.task_ids[0], total=event.examples, completed=event.done, note=note)
+                    show("asking the teacher", event.done, event.examples)
                 case Evaluation() | HeldOut():
                     talk.print(_evaluation_line(event))
                 case Finished():
@@ -102,13 +106,37 @@ def _told_of_resume() -> Iterator[None]:
         raise
 
 
+def _show_division(event: Divided) -> None:
+    """Say how a text is divided, and what is odd about it."""
+    whole = event.learnt + event.held_out
+    short = f", {event.too_short:,} in documents too short to learn from" if event.too_short else ""
+    talk.print(f"word pieces: {event.learnt:,} to learn from, {event.held_out:,} held out{short}")
+    if event.held_out > MOST_HELD_OUT * whole:
+        share = f"{event.held_out / whole:.0%} of the text is held out, in few documents"
+        show_warning(f"{share}: a blank line ends a document; without any, each line is one")
+    if event.passage < SHORT * event.max_length:
+        show_warning(
+            f"documents of {event.passage:.0f} word pieces in windows of {event.max_length} tokens: is each line a "
+            "paragraph, with a blank line after each document?"
+        )
+
+
 @contextmanager
-def _training_bar() -> Iterator[Progress]:
+def _training_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Give what shows a note and how much of what is done: on a bar, or where there is none now and then on a line."""
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as bar:
-        bar.add_task("", total=None, note="")
-        yield bar
+        task, last = bar.add_task("", total=None, note=""), time.monotonic()
+
+        def show(note: str, done: int, total: int) -> None:
+            nonlocal last
+            bar.update(task, total=total, completed=done, note=note)
+            if not talk.is_terminal and time.monotonic() - last > LOG_SECONDS:
+                last = time.monotonic()
+                talk.print(f"{done:,} of {total:,}  {note}")
+
+        yield show
 
 
 def _step_note(step: Step) -> str:

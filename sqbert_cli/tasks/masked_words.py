@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.text.tokenizer import MASK, Tokenizer
 
+MASKED_HEAD = HeadConfig(name="masked", kind="masked_word")
 MASKED_SHARE, MASK_SHARE, RANDOM_SHARE = 0.15, 0.8, 0.1
 """Of the tokens; of those: shown as the mask, or as a random word, else as they are (Devlin et al. 2018)."""
 

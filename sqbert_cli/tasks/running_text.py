@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Record
 from sqbert_cli.tasks.dataset import Dataset, Split, make_split
+from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.text.corpus import read_paragraphs
 
 HELD_OUT_TEXTS = 500
@@ -31,8 +31,7 @@ def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
         if not count:
             raise SqbertError(f"`{text.name}` has too few texts to hold some out", hint="name others: `--dev`")
         text, dev = make_split(text.name, order[count:]), make_split(f"held out of {text.name}", order[:count])
-    head = HeadConfig(name="masked", kind="masked_word")
-    return Dataset(name="masked", head=head, metrics=(), train=text, dev=(dev,))
+    return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 
 def _until(path: Path, characters: int) -> Iterator[str]:

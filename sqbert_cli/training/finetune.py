@@ -111,6 +111,7 @@ def finetune(
         make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
         for dataset in datasets
     ]
+    _check_options([dataset.head for dataset in datasets], settings)
     yield from (LeftOut(lesson.head.name, lesson.left_out) for lesson in lessons if lesson.left_out)
     if empty := [lesson.head.name for lesson in lessons if not lesson.windows]:
         raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
@@ -151,6 +152,18 @@ def finetune(
     run.processes.wait()
     take_best(run, student.network)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def _check_options(heads: Sequence[HeadConfig], settings: FinetuneSettings) -> None:
+    """Raise `SqbertError` for an option that none of the tasks would listen to."""
+    have_labels = any(head.kind == "sequence" and head.problem_type != "regression" for head in heads)
+    have_tags = any(head.kind == "token" for head in heads)
+    for option, chosen, listens in (
+        ("--class-weights", settings.class_weights, have_labels),
+        ("--label-smoothing", settings.label_smoothing, have_labels or have_tags),
+    ):
+        if chosen and not listens:
+            raise SqbertError(f"`{option}` does nothing for this task", hint="leave it out")
 
 
 def _frozen(student: Checkpoint, datasets: Sequence[Dataset], settings: FinetuneSettings) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ class Lamb(torch.optim.Optimizer):
 
     A tensor whose weights or whose update are all 0 takes Adam's step, and so does a group that is not `adapted`: that
     is for biases and norms. (A bias that starts at 0 would else stay near it for thousands of steps.)
+    Queries, keys and values of a layer are one tensor in this network, and so have one norm.
     """
 
     def __init__(

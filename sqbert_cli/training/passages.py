@@ -28,6 +28,10 @@ class Passages:
         """In word pieces; (N,)."""
         return self.places[:, 2] - self.places[:, 1]
 
+    @property
+    def pieces(self) -> int:
+        return int(self.lengths.sum())
+
     def __len__(self) -> int:
         return len(self.places)
 

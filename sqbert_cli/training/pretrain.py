@@ -50,10 +50,25 @@ class PretrainSettings(OptimiserSettings):
 
 
 @dataclass(frozen=True)
+class Divided:
+    """How the text is divided, in word pieces."""
+
+    learnt: int
+    held_out: int
+    too_short: int
+    """Of documents that are left out."""
+    passage: float
+    """Mean length of what is in one of the first windows."""
+    max_length: int
+    """Tokens in one of the first windows, at most."""
+
+
+@dataclass(frozen=True)
 class HeldOut:
     """How well text is told that was not learnt from."""
 
     step: int
+    """0 before the first."""
     metrics: Mapping[str, float]
     """The whole loss, that of each objective, and the shares of hidden words and of orders that are told."""
 
@@ -64,11 +79,12 @@ def pretrain(
     settings: PretrainSettings,
     run: Run,
     teacher: Checkpoint | None = None,
-) -> Iterator[Resumed | Step | HeldOut | Finished]:
+) -> Iterator[Divided | Resumed | Step | HeldOut | Finished]:
     """Teach the student the objectives, and its heads for them; it is changed in place."""
     phases = [_Phase.of(files, settings.max_length, settings)]
     if settings.long_steps:
         phases.append(_Phase.of(files, settings.long_length, settings))
+    yield phases[0].divided
     student.network.to(run.device)
     compile_layers(student.network.transformer, run.device)
     reader = _reader(student, settings)
@@ -95,15 +111,25 @@ def pretrain(
                 loss = _total(models.look(part, whole, run), settings)
             yield MicroBatch(loss, part.batch.tokens)
 
+    def look(step: int) -> HeldOut:
+        held_out = phases[step > settings.steps].held_out
+        metrics = _judge(models, reader.read(held_out, range(len(held_out)), 0), settings, run)
+        trainer.progress.history.append({"step": step, **metrics})
+        run.save(trainer, identity)
+        return HeldOut(step, metrics)
+
+    if not trainer.progress.step:
+        yield look(0)
     for step in optimise(trainer, losses):
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
-            held_out = phases[step.index > settings.steps].held_out
-            metrics = _judge(models, reader.read(held_out, range(len(held_out)), 0), settings, run)
-            trainer.progress.history.append({"step": step.index, **metrics})
-            run.save(trainer, identity)
-            yield HeldOut(step.index, metrics)
+            yield look(step.index)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def shares_of(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Of a look's metrics those that are shares of what was to be told."""
+    return {name: value for name, value in metrics.items() if name.endswith(" accuracy")}
 
 
 def _reader(student: Checkpoint, settings: PretrainSettings) -> Reader:
@@ -150,12 +176,17 @@ class _Phase:
     learnt: Passages
     held_out: Passages
     sampler: Sampler
+    divided: Divided
 
     @classmethod
     def of(cls, files: Sequence[TokenFile], max_length: int, settings: PretrainSettings) -> _Phase:
         room = max_length - SPECIAL_TOKENS
         learnt, held_out = split_documents(files, room, settings.held_out_share, settings.seed)
         batch_size = settings.batch_size * settings.accumulation
+        pieces, known, unknown = sum(len(file.ids) for file in files), learnt.pieces, held_out.pieces
         return cls(
-            learnt, held_out.first(HELD_OUT_PASSAGES), Sampler(learnt.lengths.tolist(), batch_size, settings.seed)
+            learnt,
+            held_out.first(HELD_OUT_PASSAGES),
+            Sampler(learnt.lengths.tolist(), batch_size, settings.seed),
+            Divided(known, unknown, pieces - known - unknown, known / len(learnt), max_length),
         )

@@ -16,12 +16,12 @@ from torch.nn import functional
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.training.distil import layer_variances, relation_loss, states_loss
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.reading import Reading
 from sqbert_cli.training.run import Run
 
-MASKED_HEAD = HeadConfig(name="masked", kind="masked_word")
 ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
 
 
