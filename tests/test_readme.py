@@ -14,7 +14,9 @@ from io import RawIOBase
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from torch.utils.flop_counter import FlopCounterMode
 
 from sqbert_cli.cli import app
 from tests.conftest import ROOT
@@ -96,6 +98,26 @@ def test_every_option_of_a_longer_command_exists(command: str) -> None:
         named = named.commands[arguments.pop(0)]
     known = {option for parameter in named.params for option in parameter.opts}
     assert {argument for argument in arguments if argument.startswith("--")} <= known | {"--help"}
+
+
+@pytest.mark.slow
+def test_the_shapes_of_the_peers_are_what_transformers_has() -> None:
+    transformers = pytest.importorskip("transformers")
+    bert = transformers.BertConfig
+    for name, config in {
+        "BERT-base, uncased": bert(),
+        "DistilBERT, uncased": transformers.DistilBertConfig(),
+        "MiniLM-L6-H384": bert(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536),
+        "TinyBERT-6": bert(num_hidden_layers=6),
+        "MobileBERT": transformers.MobileBertConfig(),
+        "SqueezeBERT (the paper's)": transformers.SqueezeBertConfig(),
+    }.items():
+        network = transformers.AutoModel.from_config(config, attn_implementation="eager").eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(input_ids=torch.ones(1, 128, dtype=torch.long))
+        count = sum(parameter.numel() for parameter in network.parameters())
+        shape = f"| {count / 1e6:.0f} M | {count * 4 / 1e6:.0f} | {counter.get_total_flops() / 1e9:.1f} |"
+        assert f"| {name} {shape}" in README
 
 
 def test_the_python_of_the_readme_runs() -> None:
