@@ -24,8 +24,11 @@ MAX_TEXT = 64 << 20
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears under its name when it is complete, or not at all."""
+def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name when it is complete, or not at all.
+
+    With `is_new` a file that another process has made in the meantime stays, and `FileExistsError` is raised.
+    """
     temporary = ""
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
@@ -34,13 +37,24 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(descriptor)
         os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        (_link if is_new else os.replace)(temporary, path)
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and str(error.filename or UNFINISHED).endswith(UNFINISHED):
             error.filename = str(path)  # what the user knows it as
         raise
+
+
+def _link(temporary: str, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links: the last one stays
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
 
 
 def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sqbert_cli.bulk.plan import Shard
+from sqbert_cli.bulk.plan import Shard, named
 from sqbert_cli.bulk.stores import InputFile, names_in, read_bytes, whole
 from sqbert_cli.bulk.worker import Work
 from sqbert_cli.errors import SqbertError
@@ -45,7 +46,7 @@ def read_shards(output: str, job: Mapping[str, Any]) -> list[Shard] | None:
         raise SqbertError(f"`{output}` is not empty, and has no `{NAME}` of a job to go on with", hint=ANOTHER)
     try:
         values = json.loads(read_bytes(f"{output}/{NAME}"))
-        shards = [Shard(**shard) for shard in values["shards"]]
+        shards = _checked([Shard(**shard) for shard in values["shards"]], values["job"])
         differing = list(differences(values["job"], job))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SqbertError(f"`{output}/{NAME}` cannot be read: {error}", hint=ANOTHER) from error
@@ -55,10 +56,23 @@ def read_shards(output: str, job: Mapping[str, Any]) -> list[Shard] | None:
     return shards
 
 
-def write_manifest(output: str, job: Mapping[str, Any], shards: Sequence[Shard]) -> None:
-    with whole(f"{output}/{NAME}") as file:
-        values = {"job": job, "shards": [asdict(shard) for shard in shards]}
+def _checked(shards: list[Shard], job: Mapping[str, Any]) -> list[Shard]:
+    """Names are those that were given: another could lead out of the folder."""
+    for shard in shards:
+        numbers = (shard.lines, shard.bytes, shard.records)
+        if shard.file not in job["inputs"] or not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"`{_short(shard.name)}` is no shard of this job")
+    if shards != named(shards, job["format"]):
+        raise ValueError("its shards have other names than they were given")
+    return shards
+
+
+def write_manifest(output: str, job: Mapping[str, Any], shards: Sequence[Shard]) -> list[Shard]:
+    """Write it, unless one has come since. Returns the shards of the one that is there, as `read_shards` does."""
+    values = {"job": job, "shards": [asdict(shard) for shard in shards]}
+    with suppress(FileExistsError), whole(f"{output}/{NAME}", is_new=True) as file:
         file.write((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+    return read_shards(output, job) or []
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:

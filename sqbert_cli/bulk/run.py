@@ -74,8 +74,7 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
         return
     with cluster.cluster(request.address):
         if shards is None:
-            shards = _planned(request, inputs)
-            manifest.write_manifest(output, described, shards)
+            shards = manifest.write_manifest(output, described, _planned(request, inputs))
         yield from _run_left(work, shards, request.workers)
 
 

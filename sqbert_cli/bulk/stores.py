@@ -58,10 +58,13 @@ def location(name: str) -> Location:
 
 
 @contextmanager
-def whole(name: str) -> Iterator[IO[bytes]]:
-    """Open what appears under its name when it is complete, or not at all."""
+def whole(name: str, *, is_new: bool = False) -> Iterator[IO[bytes]]:
+    """Open what appears under its name when it is complete, or not at all.
+
+    With `is_new` what is there stays, and `FileExistsError` is raised; on S3 the last one stays.
+    """
     if not is_stored(name):
-        with files.whole_file(Path(name)) as file:
+        with files.whole_file(Path(name), is_new=is_new) as file:
             yield file
         return
     with tempfile.TemporaryFile() as file:

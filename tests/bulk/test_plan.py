@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from sqbert_cli.bulk.bad import write_bad
 from sqbert_cli.bulk.inputs import find_inputs
-from sqbert_cli.bulk.manifest import differences, read_shards
+from sqbert_cli.bulk.manifest import differences, read_shards, write_manifest
 from sqbert_cli.bulk.plan import Reading, Shard, cut, named
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
@@ -111,6 +113,40 @@ def test_a_manifest_that_is_none_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(SqbertError, match="cannot be read"):
         read_shards(str(tmp_path), {})
+
+
+JOB = {"format": "jsonl", "inputs": {"a": [1, 1]}}
+SHARD = {"name": "part-00000-of-00001.jsonl", "file": "a", "lines": 0, "bytes": 0, "records": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "../part.jsonl"}, {"name": ["x"]}, {"file": "b"}, {"records": "1"}, {"lines": -1}, {"bytes": 0.5}],
+)
+def test_a_manifest_with_other_shards_than_its_job_has_is_told(change: dict[str, Any], tmp_path: Path) -> None:
+    def write(shard: dict[str, Any]) -> None:
+        (tmp_path / "manifest.json").write_text(json.dumps({"job": JOB, "shards": [shard]}))
+
+    write(SHARD)
+    assert read_shards(str(tmp_path), JOB) == [Shard(**SHARD)]
+    write(SHARD | change)
+    with pytest.raises(SqbertError, match="cannot be read"):
+        read_shards(str(tmp_path), JOB)
+
+
+def test_of_jobs_that_are_begun_at_once_on_a_new_folder_one_has_it(tmp_path: Path) -> None:
+    def begin(number: int) -> str:
+        try:
+            write_manifest(str(tmp_path), JOB | {"number": number % 4}, [Shard(**SHARD)])
+            return ""
+        except SqbertError as error:
+            return error.message
+
+    with ThreadPoolExecutor(16) as some:
+        said = list(some.map(begin, range(16)))
+    assert said.count("") == 4  # the same job, begun more than once
+    assert all("is of another job: number was" in one for one in said if one)
+    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_what_differs_is_named() -> None:

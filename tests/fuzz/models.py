@@ -1,4 +1,4 @@
-"""Targets that read a model folder, the file of an interrupted run, and word pieces kept on disk."""
+"""Targets that read a model folder, the files of interrupted runs and jobs, and word pieces kept on disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from zipfile import ZIP_STORED, ZipFile
 import torch
 from safetensors.torch import save
 
+from sqbert_cli.bulk.manifest import NAME, read_shards, write_manifest
+from sqbert_cli.bulk.plan import Shard, named
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.folder import read_config, read_heads
 from sqbert_cli.model.config import SIZE_LIMITS, HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
-from sqbert_cli.models import describe
+from sqbert_cli.summary import Place, summary
 from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.corpus import read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer
@@ -74,6 +76,7 @@ def model_targets(folder: Path) -> Iterable[Fuzzed]:
     yield Fuzzed("training", _training(model), [history.encode()], (b'"scores"', b'"metrics"', b'"teacher"'))
     yield Fuzzed("resume", *_resume(folder / "run"), PICKLE_WORDS)
     yield Fuzzed("tokens", *_tokens(folder / "tokens"))
+    yield Fuzzed("manifest", *_manifest(folder / "bulk"), (b'"shards"', b'"job"', b'"inputs"', b'"part-', b"../"))
 
 
 def tiny(folder: Path) -> Path:
@@ -181,7 +184,7 @@ def _training(model: Path) -> Callable[[bytes], object]:
     def attempt(data: bytes) -> object:
         (model / "training.json").write_bytes(data)
         try:
-            return sorted(describe(str(model)))
+            return sorted(summary(Place("tiny", model)))
         finally:
             (model / "training.json").unlink()
 
@@ -230,3 +233,19 @@ def _tokens(folder: Path) -> tuple[Callable[[bytes], object], list[bytes]]:
         return [tokens.ids[start:end].tolist() for start, end in zip(tokens.edges, tokens.edges[1:], strict=False)][:3]
 
     return attempt, [edges.read_bytes()]
+
+
+def _manifest(folder: Path) -> tuple[Callable[[bytes], object], list[bytes]]:
+    folder.mkdir(exist_ok=True)
+    job = {"model": "m", "format": "jsonl", "inputs": {"a.jsonl": [20, 1], "b.gz": [9, 2]}, "answer": {"stride": 3}}
+    shards = [Shard("", "a.jsonl", 0, 0, 2), Shard("", "a.jsonl", 2, 13, 1), Shard("", "b.gz", 0, 0, 3)]
+    write_manifest(str(folder), job, named(shards, "jsonl"))
+    file = folder / NAME
+
+    def attempt(data: bytes) -> object:
+        file.write_bytes(data)
+        shards = read_shards(str(folder), job) or []
+        assert all((folder / shard.name).parent == folder for shard in shards)
+        return len(shards), sum(shard.records for shard in shards) > 0
+
+    return attempt, [file.read_bytes()]

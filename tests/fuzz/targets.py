@@ -9,7 +9,7 @@ from tests.fuzz.engine import Fuzzed
 
 TEXTS = ("text", "jsonl", "csv", "tsv", "conll", "squad", "gold", "gzip", "xz", "glue")
 MODELS = ("config", "model", "tokenizer", "vocabulary", "weights", "safetensors", "header", "pickle", "archive",
-          "training", "resume", "tokens")  # fmt: skip
+          "training", "resume", "tokens", "manifest")  # fmt: skip
 PHONES = ("result", "marked", "phone", "report")
 TARGETS = (*TEXTS, *MODELS, *PHONES)
 
