@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,3 +127,23 @@ def many_heads(make_model: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(make_model: Callable[..., Path]) -> Path:
     return make_model()
+
+
+def mount(*arguments: str | Path) -> None:
+    ended = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
+    if ended.returncode:
+        pytest.skip(f"no mount here: {ended.stderr.strip()}")
+
+
+def unmount(place: Path) -> None:
+    subprocess.run(["umount", "-l", place], check=False)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, less than a model or its resume file takes."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=64k", "none", place)
+    yield place
+    unmount(place)

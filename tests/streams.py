@@ -50,7 +50,7 @@ class Pipe:
 
 
 @contextmanager
-def piped(command: str, model: Path) -> Iterator[Pipe]:
+def piped(command: str, model: Path | str) -> Iterator[Pipe]:
     arguments = [sys.executable, "-m", "sqbert_cli", command, "--model", str(model), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:

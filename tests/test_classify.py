@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from sqbert_cli import classify, load
 from sqbert_cli.records import Classification, Record
 from tests.conftest import ROOT, run_sqbert
+from tests.streams import many, piped
 
 TEXTS = ["a good film", "it was awful", "i loved it !"]
 
@@ -376,25 +377,8 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "many"), [("tiny", 100_000), ("sqbert-small", 10_000)])
-def test_memory_stays_flat_over_many_records(model: str, many: int, tiny_model: Path, tmp_path: Path) -> None:
-    code = (
-        "import resource, sys\nfrom sqbert_cli.cli import main\n"
-        "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
-    )
-    folder = tiny_model if model == "tiny" else model
-    peaks = []
-    draw = random.Random(0)
-    for count in (1_000, many):
-        file = tmp_path / f"{count}.jsonl"
-        with file.open("w") as lines:
-            for number in range(count):
-                words = draw.choices(["good", "bad", "film", "a", "very"], k=draw.randint(1, 40))
-                lines.write(json.dumps({"id": number, "text": " ".join(words)}) + "\n")
-        ended = subprocess.run(
-            [sys.executable, "-c", code, "classify", "--input", file, "--model", folder],
-            capture_output=True, cwd=ROOT, timeout=600,
-        )  # fmt: skip
-        assert ended.stdout.count(b"\n") == count
-        peaks.append(int(ended.stderr.split()[-1]) / 1024)
-    assert peaks[1] - peaks[0] < 100, f"{peaks} MiB"
+@pytest.mark.parametrize(("model", "records"), [("tiny", 20_000), ("sqbert-small", 4_000)])
+def test_memory_stays_flat_over_many_records(model: str, records: int, tiny_model: Path) -> None:
+    with piped("classify", tiny_model if model == "tiny" else model) as pipe:
+        peaks = many(pipe, records, (records // 4,))
+    assert peaks[records] - peaks[records // 4] < 40, f"{peaks} MiB"

@@ -12,29 +12,9 @@ import pytest
 
 from sqbert_cli.engines.graphs import WRITERS
 from sqbert_cli.files import UNFINISHED
-from tests.conftest import run_sqbert
+from tests.conftest import mount, run_sqbert, unmount
 
 WORDS = ["the", "a", "film", "was", "is", "good", "bad", "very", "and"]
-
-
-def mount(*arguments: str | Path) -> None:
-    ended = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
-    if ended.returncode:
-        pytest.skip(f"no mount here: {ended.stderr.strip()}")
-
-
-def unmount(place: Path) -> None:
-    subprocess.run(["umount", "-l", place], check=False)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, less than a model or its resume file takes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=64k", "none", place)
-    yield place
-    unmount(place)
 
 
 @pytest.fixture

@@ -6,12 +6,15 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sqbert_cli.commands.models import models
+from sqbert_cli.files import UNFINISHED
 from tests.conftest import Ran, run_sqbert
 from tests.hub_server import Hub, commit_of, run, serve
 from tests.proxy import serve_proxy
@@ -124,6 +127,43 @@ def test_through_a_proxy_a_hub_of_tls_is_reached_by_a_tunnel(tiny_model: Path, t
         ran = sqbert(tmp_path, "https://hub.invalid", "models", "pull", "tiny/mood", **environment)
     assert ran.status == 0, ran.err
     assert set(proxy.asked) == {"CONNECT hub.invalid:443"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["hf", "sqbert"])
+def test_a_pull_with_no_room_says_where_and_goes_on_when_there_is(
+    full: str, server: Hub, small: Path, tmp_path: Path
+) -> None:
+    """Of the hub's own cache or of ours."""
+    places = {
+        "hf": {"HF_HOME": f"{small}/hf", "HF_HUB_CACHE": f"{small}/hf/hub"},
+        "sqbert": {"SQBERT_CACHE": str(small)},
+    }
+    ran = sqbert(tmp_path, server.url, "models", "pull", "tiny/mood", **places[full])
+    assert (ran.status, ran.out) == (1, "")
+    assert "No space left on device" in ran.err
+    assert str(small) in ran.err
+    assert "Traceback" not in ran.err
+    assert [file for file in (small / "models").rglob("*") if file.is_file()] == []
+    subprocess.run(["mount", "-o", "remount,size=8m", small], check=True)
+    ran = sqbert(tmp_path, server.url, "models", "pull", "tiny/mood", **places[full])
+    assert ran.status == 0, ran.err
+    assert len(rows(ran)) == 1
+
+
+@pytest.mark.slow
+def test_eight_pulls_of_one_model_at_once_all_have_it(server: Hub, tmp_path: Path) -> None:
+    def pull(_: int) -> Ran:
+        return sqbert(tmp_path, server.url, "models", "pull", "tiny/mood")
+
+    with ThreadPoolExecutor(8) as some:
+        ran = list(some.map(pull, range(8)))
+    assert [one.status for one in ran] == [0] * 8, [one.err for one in ran]
+    assert len({one.out for one in ran}) == 1
+    folder = Path(rows(ran[0])[0]["folder"])
+    hashes = json.loads((folder / "origin.json").read_text())["sha256"]
+    assert {name: sha256((folder / name).read_bytes()).hexdigest() for name in hashes} == hashes
+    assert not list((tmp_path / "sqbert").rglob(f"*{UNFINISHED}"))
 
 
 def test_names_that_climb_out_of_a_repository_are_not_followed(server: Hub, tmp_path: Path) -> None:

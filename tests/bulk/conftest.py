@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -42,8 +43,8 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def cluster(s3: str) -> Iterator[str]:
-    """The address of a cluster of two nodes with a processor each."""
+def nodes(s3: str) -> Iterator[Any]:
+    """A cluster (Ray's `Cluster`) of two nodes with a processor each."""
     pytest.importorskip("ray", reason="Ray Data is not installed: pip install 'sqbert[ray]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
@@ -54,9 +55,15 @@ def cluster(s3: str) -> Iterator[str]:
         some = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         some.add_node(num_cpus=1)
         try:
-            yield some.address
+            yield some
         finally:
             some.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster(nodes: Any) -> str:
+    """Its address."""
+    return str(nodes.address)
 
 
 def _free_port() -> int:

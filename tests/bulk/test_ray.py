@@ -184,6 +184,40 @@ def test_a_worker_that_is_killed_costs_no_record(long_job: list[str | Path], tmp
 
 
 @pytest.mark.slow
+def test_a_node_that_is_lost_costs_no_record(long_job: list[str | Path], nodes: Any, tmp_path: Path) -> None:
+    third = nodes.add_node(num_cpus=1)
+    process = start(*long_job, "--workers", "3")
+    busy: set[int] = set()
+    until(lambda: busy.update(writers(tmp_path / "out")) or len(busy) == 3, process)
+    nodes.remove_node(third, allow_graceful=False)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, out) == (0, ""), err
+    assert ids(tmp_path / "out") == list(range(3_000))
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_is_told_and_what_is_finished_is_kept(
+    many_heads: Path, cluster: str, small: Path, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "in.jsonl", range(500))
+    job = ["classify", "--model", many_heads, "--input", tmp_path / "in.jsonl", "--output", small / "out",
+           "--shard-records", "50", "--ray", cluster]  # fmt: skip
+    (small / "ballast").write_bytes(bytes(55_000))
+    ran = run_here(*job)
+    assert ran.status == 1
+    assert f"error: No space left on device: `{small}/out/part-" in ran.err
+    assert "finished shards are kept; start the job again" in ran.err
+    kept = {part: part.stat().st_mtime_ns for part in parts(small / "out")}
+    assert all(len(part.read_bytes().splitlines()) == 50 for part in kept)
+    (small / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=8m", small], check=True)
+    ran = run_here(*job)
+    assert ran.status == 0, ran.err
+    assert ids(small / "out") == list(range(500))
+    assert all(part.stat().st_mtime_ns == time_ for part, time_ in kept.items())
+
+
+@pytest.mark.slow
 def test_two_jobs_on_one_folder_do_not_disturb_each_other(long_job: list[str | Path], tmp_path: Path) -> None:
     both = [start(*long_job, "--workers", "1") for _ in range(2)]
     for process in both:
@@ -250,7 +284,7 @@ def test_another_job_is_refused_in_the_same_folder(many_heads: Path, tmp_path: P
     said = refused(*same, "--output", tmp_path / "out")
     assert "no Ray cluster at `127.0.0.1:1`: " in said
     assert "ray start --head" in said
-    write_manifest(str(tmp_path / "out"), {"answer": {"threshold": 0.5}, "inputs": {}}, [])
+    write_manifest(str(tmp_path / "out"), {"answer": {"threshold": 0.5}, "inputs": {}, "format": "jsonl"}, [])
     said = refused(*same, "--output", tmp_path / "out")
     assert "is of another job: answer threshold was 0.5, now 0.0" in said
     (tmp_path / "full").mkdir()

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -61,3 +61,10 @@ def phone(overlay_session: Phone, request: pytest.FixtureRequest) -> Phone:
 def arm64(arm64_session: Phone, request: pytest.FixtureRequest) -> Phone:
     """A Pixel 3 that runs arm64 programs, without Termux."""
     return _as_new(arm64_session, request)
+
+
+@pytest.fixture(scope="module")
+def models(make_model: Callable[..., Path]) -> str:
+    """Two tiny models, as `bench --models` names them."""
+    sizes: dict[str, Any] = {"vocab_size": 120, "initializer_range": 0.3}
+    return ",".join(str(make_model(model_type=name, **sizes)) for name in ("squeezebert", "bert"))

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sqbert_cli.phone.problems import Status
 from tests.conftest import ROOT
 
-from .android import FILES
-from .namespace import kill, wait_until
+from .benches import BOTH_CLIENTS, bench, big_cores, command, failed, is_clean
 from .phone import Phone
 
 pytestmark = pytest.mark.phones
-BOTH_CLIENTS = pytest.mark.parametrize("phone", ["adb-29", "adb-34"], indirect=True)
-MANY = ("--runs", "100000")
-"""More than a test waits for: it ends the run in another way."""
-
-
-@pytest.fixture(scope="module")
-def models(make_model: Callable[..., Path]) -> str:
-    """Two tiny models, as the command names them."""
-    sizes: dict[str, Any] = {"vocab_size": 120, "initializer_range": 0.3}
-    return ",".join(str(make_model(model_type=name, **sizes)) for name in ("squeezebert", "bert"))
-
-
-def command(models: str, *words: str) -> list[str]:
-    always = ["--device", "pixel3", "--models", models, "--lengths", "16", "--threads", "1"]
-    return [sys.executable, "-m", "sqbert_cli", "bench", *always, *words]
-
-
-def bench(phone: Phone, models: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    return phone.run(command(models, *words), cwd=ROOT, timeout=900)
-
-
-def weights_only(phone: Phone) -> bool:
-    return all("/weights/" in name and name.endswith(".safetensors") for name in phone.files())
-
-
-def is_clean(phone: Phone) -> bool:
-    return not phone.processes() and weights_only(phone) and not phone.forwards()
-
-
-def failed(phone: Phone, models: str, *words: str) -> tuple[int, str]:
-    """A run that ends in an error: its status and what it said; nothing of it is left."""
-    ended = bench(phone, models, *words)
-    assert is_clean(phone), (phone.files(), phone.processes())
-    said = ended.stderr.decode()
-    assert "Traceback" not in said
-    return ended.returncode, said
 
 
 @BOTH_CLIENTS
@@ -102,11 +63,6 @@ def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> 
     assert b"at first: battery 87 %" in again.stdout
 
 
-def big_cores(phone: Phone) -> list[int]:
-    folders = phone.path("/sys/devices/system/cpu").glob("cpu[0-9]*")
-    return [int(one.name[3:]) for one in folders if (one / "cpufreq/cpuinfo_max_freq").read_text().strip() == "2803200"]
-
-
 def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None:
     phone.install_termux(debuggable=False)
     status, said = failed(phone, models, "--runtime", "termux", "--check")
@@ -124,101 +80,6 @@ def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None
     assert is_clean(phone)
 
 
-def test_the_arm64_program_says_what_pytorch_says(arm64: Phone, models: str, tmp_path: Path) -> None:
-    words = ("--runs", "10", "--threads", "1,4", "--json", str(tmp_path / "a.json"))
-    ended = arm64.run([*command(models), *words], cwd=ROOT)
-    assert ended.returncode == 0, ended.stderr.decode()
-    assert "there is no Termux on the phone" in ended.stderr.decode()
-    report = json.loads((tmp_path / "a.json").read_text())
-    assert {one["case"]["engine"] for one in report["measurements"]} == {"native"}
-    assert all(one["difference"] < 1e-4 and len(one["times_ms"]) >= 10 for one in report["measurements"])
-    assert {run["result"]["machine"] for run in report["runs"]} == {"aarch64"}
-    assert is_clean(arm64)
-
-
-@pytest.mark.slow
-def test_full_size_weights_on_arm64(arm64: Phone) -> None:
-    ended = bench(arm64, "squeezebert-base,bert-base", "--runtime", "native", "--check", "--purge")
-    assert ended.returncode == 0, ended.stderr.decode()
-    difference = float(ended.stderr.decode().split("differences up to ")[1].split(")")[0])
-    assert difference < 1e-4
-    assert arm64.files() == []
-
-
-def running(phone: Phone) -> bool:
-    """Whether it is being timed."""
-    return any(" ".join(MANY) in process.command for process in phone.processes())
-
-
-def begin(phone: Phone, models: str, *words: str) -> subprocess.Popen[bytes]:
-    """A command whose run on the phone is under way."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = phone.start([*command(models, *MANY), *words], cwd=ROOT, **pipes)
-    wait_until(lambda: running(phone), "the run on the phone", 240)
-    return process
-
-
-@BOTH_CLIENTS
-def test_a_phone_that_is_lost_in_the_middle(phone: Phone, models: str) -> None:
-    process = begin(phone, models, "--runtime", "termux")
-    phone.kill_adbd()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode in (Status.LOST, Status.OFFLINE), said.decode()
-    wait_until(lambda: not phone.processes() and weights_only(phone), "a clean phone")
-    phone.start_adbd()
-    assert is_clean(phone)
-
-
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGHUP, 130)],
-)
-def test_the_computers_side_is_ended(phone: Phone, models: str, sent: signal.Signals, status: int) -> None:
-    process = begin(phone, models, "--runtime", "termux")
-    process.send_signal(sent)
-    process.communicate(timeout=60)
-    assert process.returncode == status
-    wait_until(lambda: is_clean(phone), "a clean phone")
-
-
-def test_the_computer_is_gone_while_it_sends(phone: Phone) -> None:
-    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
-    wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
-    process.kill()
-    wait_until(lambda: is_clean(phone), "a clean phone")
-
-
-@BOTH_CLIENTS
-def test_the_phone_is_lost_while_it_gets_weights(phone: Phone) -> None:
-    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
-    wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
-    phone.kill_adbd()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode in (Status.LOST, Status.OFFLINE), said.decode()
-    phone.start_adbd()
-    wait_until(lambda: is_clean(phone), "a clean phone")
-
-
-def test_the_forward_is_gone_after_a_signal(phone: Phone, models: str) -> None:
-    phone.install_termux(debuggable=False)
-    phone.start_sshd()
-    process = begin(phone, models, "--runtime", "termux")
-    assert phone.forwards()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    wait_until(lambda: is_clean(phone), "a clean phone")
-
-
-def test_what_dead_jobs_left_is_swept(phone: Phone, models: str) -> None:
-    dead = "mkdir -p sqbert/job-dead; cd sqbert/job-dead; echo 999999 > shell; echo x > result.json"
-    phone.shell(f"cd /data/local/tmp; mkdir sqbert; {dead}")
-    phone.shell(f"run-as com.termux /{FILES}/usr/bin/sh -c 'cd files/home; mkdir -p .cache/sqbert; cd .cache; {dead}'")
-    assert any("job-dead" in name for name in phone.files())
-    bench(phone, models, "--runtime", "both", "--check")
-    assert not any("home" in name and "job-dead" in name for name in phone.files())
-
-
 def test_check_goes_on_after_a_problem(phone: Phone, models: str) -> None:
     phone.replace(*EMPTY)
     status, said = failed(phone, models, "--check", "--runtime", "both")
@@ -228,24 +89,6 @@ def test_check_goes_on_after_a_problem(phone: Phone, models: str) -> None:
     assert "--  native: the native program is for arm64, and this is x86_64" in said
     assert "ok  termux, 1 thread: logits as on this computer" in said
     assert "problems: 2" in said
-
-
-def test_a_run_that_android_kills(phone: Phone, models: str) -> None:
-    process = begin(phone, models, "--runtime", "termux")
-    own = [one.pid for one in phone.processes() if "--lifeline" in one.command and "timeout" not in one.command]
-    kill(own)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == Status.RUNNER_FAILED, said.decode()
-    assert b"the system killed the run" in said
-    wait_until(lambda: is_clean(phone), "a clean phone")
-
-
-def test_a_second_run_is_refused(phone: Phone, models: str) -> None:
-    begin(phone, models, "--runtime", "termux")
-    ended = bench(phone, models, "--runtime", "termux", "--check")
-    assert ended.returncode == Status.RUNNER_FAILED
-    assert b"another run of sqbert is under way" in ended.stderr
-    assert running(phone)
 
 
 def test_a_phone_that_hides_its_clock(phone: Phone, models: str) -> None:
@@ -261,13 +104,6 @@ def test_a_phone_whose_screen_is_off(phone: Phone, models: str) -> None:
     status, said = failed(phone, models)
     assert status == Status.CONDITIONS
     assert "wake it" in said
-
-
-def test_the_native_program_ends_with_the_computer(arm64: Phone, models: str) -> None:
-    process = begin(arm64, models, "--runtime", "native")
-    process.kill()
-    process.communicate(timeout=60)
-    wait_until(lambda: is_clean(arm64), "a clean phone")
 
 
 def test_termux_without_torch(phone: Phone, models: str) -> None:
@@ -372,26 +208,3 @@ def test_another_host_key(phone: Phone, models: str) -> None:
     status, said = failed(phone, models, "--runtime", "termux")
     assert status == Status.HOST_KEY, said
     assert "ssh-keygen -f" in said
-
-
-def test_purge_leaves_nothing(phone: Phone, models: str) -> None:
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
-    assert phone.files()
-    ended = bench(phone, models, "--runtime", "termux", "--check", "--purge")
-    assert ended.returncode == 0
-    assert b"ok  purge: nothing of ours is left there" in ended.stderr
-    assert phone.files() == []
-
-
-def test_a_purge_that_fails_is_told(phone: Phone, models: str) -> None:
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
-    phone.install_termux(debuggable=False)  # its sshd does not run
-    ended = bench(phone, models, "--runtime", "termux", "--check", "--purge")
-    assert ended.returncode == Status.NO_TERMUX
-    assert b"--  purge: weights may still be there: ssh to 127.0.0.1 failed" in ended.stderr
-
-
-def test_a_damaged_cache_is_sent_again(phone: Phone, models: str) -> None:
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
-    phone.path(phone.files()[0]).write_bytes(b"x")
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
