@@ -205,18 +205,42 @@ def _load(trainer: Trainer, file: Path, identity: Mapping[str, Any]) -> tuple[st
 
 
 def _restore(trainer: Trainer, saved: Mapping[str, Any]) -> None:
-    settings = [set(group) for group in trainer.optimiser.param_groups]
+    options = [_options(group) for group in trainer.optimiser.param_groups]
     progress = Progress(**saved["progress"])
     with torch.no_grad():
         for name, parameter in trainer.network.named_parameters():
             parameter.copy_(saved["network"][name])
     trainer.optimiser.load_state_dict(saved["optimiser"])
-    states = [(one, parameter) for parameter, some in trainer.optimiser.state.items() for one in some.values()]
     if (
-        not 0 <= progress.step <= trainer.steps
-        or [set(group) for group in trainer.optimiser.param_groups] != settings
-        or any(isinstance(one, Tensor) and one.shape not in ((), parameter.shape) for one, parameter in states)
+        not _is_of(trainer, progress)
+        or [_options(group) for group in trainer.optimiser.param_groups] != options
+        or any(not _is_state_of(parameter, state) for parameter, state in trainer.optimiser.state.items())
     ):
         raise ValueError("the state is of another run")
     for name, value in vars(progress).items():
         setattr(trainer.progress, name, value)
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run does not change."""
+    return {name: value for name, value in group.items() if name not in ("params", "lr")}
+
+
+def _is_of(trainer: Trainer, progress: Progress) -> bool:
+    """Whether what is read is what a run of so many steps would have written."""
+    numbers = (progress.seconds, progress.stale, 0 if progress.best_score is None else progress.best_score)
+    return (
+        type(progress.step) is int
+        and 0 <= progress.step <= trainer.steps
+        and all(isinstance(number, (int, float)) for number in numbers)
+        and isinstance(progress.history, list)
+        and all(isinstance(row, dict) for row in progress.history)
+    )
+
+
+def _is_state_of(parameter: Tensor, state: Mapping[str, Any]) -> bool:
+    """Of AdamW's or LAMB's."""
+    shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+    return set(state) == set(shapes) and all(
+        isinstance(state[name], Tensor) and state[name].shape == shape for name, shape in shapes.items()
+    )
