@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from errno import EINVAL
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
@@ -34,9 +35,9 @@ def read_tensors(folder: Path) -> State:
         read_header(file)
     try:
         state = load_safetensors(file) if file.suffix == ".safetensors" else _unpickle(file)
-    except OSError:
-        raise
     except Exception as error:  # the unpickler raises what the pickle leads it to
+        if not is_damage(error):
+            raise
         raise unreadable(file, str(error) or type(error).__name__) from error
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise SqbertError(f"`{file}` is not a table of tensors by name")
@@ -44,6 +45,11 @@ def read_tensors(folder: Path) -> State:
         if not _is_plain(tensor):
             raise unreadable(file, f"the tensor {name!r} is larger than its data, or of a kind that models do not have")
     return {str(name): tensor for name, tensor in state.items()}
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether a file is to blame, and not a disk: a damaged archive may lead torch to a place that cannot be."""
+    return not isinstance(error, OSError) or error.errno == EINVAL
 
 
 def load_safetensors(file: Path) -> State:

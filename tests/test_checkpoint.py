@@ -179,6 +179,19 @@ def test_a_damaged_pickle_is_refused(tiny_model: Path, tmp_path: Path, content: 
         read_checkpoint(tmp_path)
 
 
+def test_an_archive_that_leads_to_where_no_file_goes_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    write_checkpoint(read_checkpoint(tiny_model), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    file = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(2)}, file)
+    content = bytearray(file.read_bytes())
+    place = content.rfind(b"PK\x06\x06") + 48  # where the list of parts begins
+    content[place : place + 8] = b"\xff" * 8
+    file.write_bytes(content)
+    with pytest.raises(SqbertError, match=r"pytorch_model\.bin` cannot be read as weights"):
+        read_checkpoint(tmp_path)
+
+
 def test_an_old_pickle_of_something_else_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     write_checkpoint(read_checkpoint(tiny_model), tmp_path)
     (tmp_path / "model.safetensors").unlink()

@@ -20,7 +20,7 @@ from sqbert_cli import __version__
 from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sweep, whole_file
-from sqbert_cli.tensors import load_safetensors
+from sqbert_cli.tensors import is_damage, load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Progress, Trainer
@@ -170,9 +170,9 @@ def _damage_told(path: Path) -> Iterator[None]:
     """Of a file of ours; what it makes torch raise when it is no longer as we wrote it may be anything."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
+        if not is_damage(error):
+            raise
         raise SqbertError(
             f"`{path}` is damaged: {type(error).__name__}", hint=f"remove `{path.parent}` to start anew"
         ) from error
