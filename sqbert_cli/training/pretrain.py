@@ -118,7 +118,7 @@ def pretrain(
         run.save(trainer, identity)
         return HeldOut(step, metrics)
 
-    if not trainer.progress.step:
+    if not trainer.progress.history:
         yield look(0)
     for step in optimise(trainer, losses):
         yield step
