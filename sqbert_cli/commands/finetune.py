@@ -9,6 +9,8 @@ import typer
 
 from sqbert_cli.commands import options, settings
 
+TEACHER_WEIGHT, TEMPERATURE = 0.9, 2.0
+
 
 def finetune(
     output: options.Output,
@@ -86,8 +88,8 @@ def finetune(
     freeze_embeddings: settings.FreezeEmbeddings = False,
     teacher: settings.Teacher = None,
     unlabelled: settings.Unlabelled = None,
-    teacher_weight: settings.TeacherWeight = 0.9,
-    temperature: settings.Temperature = 2.0,
+    teacher_weight: settings.TeacherWeight = TEACHER_WEIGHT,
+    temperature: settings.Temperature = TEMPERATURE,
     state_weight: settings.StateWeight = 0.0,
     eval_steps: settings.EvalSteps = None,
     save_steps: settings.SaveSteps = 200,
@@ -130,7 +132,7 @@ def finetune(
         (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (
-            (state_weight or (teacher_weight, temperature) != (0.9, 2.0)) and not teacher,
+            (state_weight or (teacher_weight, temperature) != (TEACHER_WEIGHT, TEMPERATURE)) and not teacher,
             "--teacher-weight, --temperature and --state-weight go with --teacher",
         ),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),

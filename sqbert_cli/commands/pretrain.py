@@ -109,8 +109,8 @@ def pretrain(
     Starts from random weights, from --model, or from the teacher's own weights. Word pieces are kept in the cache: a
     text is tokenized once. 3 % of the documents are held out; how well they are told is shown before the first step and
     every --save-steps. A killed run goes on with --resume, to the same bits. Of --model only the heads are kept that
-    are taught. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli
-    pretrain ...`. Afterwards: `sqbert finetune --model my-encoder`.
+    are taught. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli pretrain ...`. Afterwards: `sqbert
+    finetune --model my-encoder`.
     """
     if model is not None and layers is not None:
         raise typer.BadParameter("--layers goes with a new model, not with --model")
