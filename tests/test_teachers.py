@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.texts import classify
 from sqbert_cli.records import Record
+from sqbert_cli.tasks.choose import parse_named
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import text_lesson, token_lesson
@@ -166,7 +168,7 @@ def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[...
     moods = text_lesson(student, mood, [Record("a film", gold="negative")], 0.0, class_weights=False)
     names = token_lesson(student, tags, [Record("a film", spans=())], 0.0)
     for lesson in (moods, names):
-        guidance = Guidance(teacher=teacher, unlabelled=records)
+        guidance = Guidance(teacher=teacher, unlabelled={lesson.head.name: records})
         (taught,), guide = returned(guided(guidance, student, [lesson], some))
         assert len(taught.windows) == 4
         assert isinstance(guide, AskedGuide)
@@ -179,6 +181,59 @@ def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[...
             for target, result in zip(taught.targets[1:], found, strict=True):
                 learnt = [TAGS[index] for index in target.tolist() if index != NOT_LEARNT]
                 assert learnt == list(result.tags)  # type: ignore[union-attr]
+
+
+def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    tags = HeadConfig(name="names", kind="token", labels=TAGS)
+    mood = HeadConfig(name="mood", kind="sequence", labels=("negative", "positive"))
+    rest = HeadConfig(name="rest", kind="sequence", labels=("negative", "positive"))
+    student = read_checkpoint(make_model(heads=(mood, tags, rest)))
+    of_mood, of_names = (OwnTeacher(read_checkpoint(make_model(heads=(head,)))) for head in (mood, tags))
+    lessons = [
+        text_lesson(student, mood, [Record("a film", gold="negative")], 0.0, class_weights=False),
+        token_lesson(student, tags, [Record("a film", spans=())], 0.0),
+        text_lesson(student, rest, [Record("a film", gold="negative")], 0.0, class_weights=False),
+    ]
+    some = Run(tmp_path, CPU, torch.float32)
+    guidance = Guidance(teachers={"mood": of_mood, "names": of_names}, unlabelled={"names": [Record("it is bad")]})
+    taught, guide = returned(guided(guidance, student, lessons, some))
+    assert [len(lesson.windows) for lesson in taught] == [1, 2, 1]
+    assert isinstance(guide, AskedGuide)
+    assert {name: len(rows) for name, rows in guide.scores.items()} == {"mood": 1, "names": 2}
+    for guidance, message in (
+        (Guidance(teachers={"mood": of_mood}, unlabelled={"rest": [Record("a")]}), "no teacher to tell them"),
+        (Guidance(teachers={"mood": of_mood}, state_weight=1.0), "one teacher of all tasks"),
+    ):
+        with pytest.raises(SqbertError, match=message):
+            returned(guided(guidance, student, lessons, some))
+
+
+@pytest.mark.slow
+def test_of_several_tasks_one_learns_from_a_foreign_teacher_and_from_texts(
+    make_mpnet: Callable[..., Path], tiny_model: Path, names: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mood.jsonl").write_text(
+        '{"text": "good fun", "label": "up"}\n{"text": "awful", "label": "down"}\n' * 9
+    )
+    (tmp_path / "text.txt").write_text("b loved x and it is a film that is good fun\n" * 3)
+    mpnet = make_mpnet("TokenClassification", TAGS)
+    ran = run_sqbert("finetune", "--model", tiny_model, "--output", tmp_path / "out", "--threads", "1", "--epochs", "1",
+                     "--multi", f"mood={tmp_path / 'mood.jsonl'}:{tmp_path / 'mood.jsonl'}",
+                     "--multi", f"ner={names}:{names}", "--teacher", f"ner={mpnet}",
+                     "--unlabelled", f"ner={tmp_path / 'text.txt'}")  # fmt: skip
+    assert ran.status == 0, ran.err
+    assert len(list((tmp_path / "cache" / "teacher-scores").iterdir())) == 2  # of the examples, and of the text
+    training = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (training["teacher"], training["unlabelled"]) == (f"ner={mpnet}", "text.txt")
+
+
+def test_what_is_named_for_a_task() -> None:
+    assert parse_named("--teacher", ["a/b=c", "ner=big=er"], ["ner"]) == {None: "a/b=c", "ner": "big=er"}
+    assert parse_named("--teacher", [], ["ner"]) == {}
+    with pytest.raises(SqbertError, match="`--teacher` is given twice for `ner`"):
+        parse_named("--teacher", ["ner=a", "ner=b"], ["ner"])
+    with pytest.raises(SqbertError, match="`--teacher` is given twice"):
+        parse_named("--teacher", ["a", "mer=b"], ["ner"])
 
 
 def returned(generator: Generator[object, None, Any]) -> Any:

@@ -147,7 +147,15 @@ def finetune(
     from sqbert_cli.evaluation import judge
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
-    from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
+    from sqbert_cli.tasks.choose import (
+        Source,
+        choose_dataset,
+        counts_of,
+        fields_of,
+        parse_multi,
+        parse_named,
+        problems_of,
+    )
     from sqbert_cli.tasks.dataset import problem_of, split_hash
     from sqbert_cli.tasks.running_text import read_text
     from sqbert_cli.training.examples import VECTOR_HEAD
@@ -206,12 +214,19 @@ def finetune(
     student = with_heads(base, [*heads, VECTOR_HEAD] if vectors else heads, chosen)
     guidance = None
     if teacher:
+        names = [one.name for one in heads]
+        teachers = {
+            name: load_teacher(one, student, offline=offline)
+            for name, one in parse_named("--teacher", teacher, names).items()
+        }
+        texts = parse_named("--unlabelled", unlabelled or [], names)
         guidance = Guidance(
-            teacher=load_teacher(teacher, student, offline=offline),
+            teacher=teachers.get(None),
+            teachers={name: one for name, one in teachers.items() if name},
             weight=teacher_weight,
             temperature=temperature,
             state_weight=state_weight,
-            unlabelled=read_text([unlabelled], characters).records if unlabelled else (),
+            unlabelled={name or names[0]: read_text([Path(file)], characters).records for name, file in texts.items()},
         )
     if guidance and state_weight:
         adopt_heads(student, base, check_states(guidance.teacher, student))
@@ -229,11 +244,11 @@ def finetune(
         "command": "finetune",
         "task": ", ".join(dataset.name for dataset in datasets),
         "model": base.name,
-        "teacher": teacher,
+        "teacher": ", ".join(teacher) if teacher else None,
         "vectors_on": None if vectors is None else vectors.name,
         "vectors_of": vectors_of,
         "guidance": None if guidance is None else guidance.settings,
-        "unlabelled": None if unlabelled is None else unlabelled.name,
+        "unlabelled": ", ".join(Path(item).name for item in unlabelled) if unlabelled else None,
         "settings": asdict(chosen),
         "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,16 +61,19 @@ FreezeEmbeddings = Annotated[
     bool, typer.Option("--freeze-embeddings", rich_help_panel=TRAINING, help="Leave embeddings alone.")
 ]
 Teacher = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=TRAINING, help="A better model of the same labels to learn from."),
-]
-Unlabelled = Annotated[
-    Path | None,
+    list[str] | None,
     typer.Option(
         rich_help_panel=TRAINING,
-        exists=True,
-        dir_okay=False,
-        help="Text, a paragraph a line, of which the teacher tells the labels; of --multi for the first task.",
+        metavar="[NAME=]MODEL",
+        help="A better model of the same labels to learn from; with a name of one of --multi alone.",
+    ),
+]
+Unlabelled = Annotated[
+    list[str] | None,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        metavar="[NAME=]FILE",
+        help="Texts of 40 characters or more, one a line, whose labels the teacher tells; default NAME: the first.",
     ),
 ]
 TeacherWeight = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Its share of the loss.")]

@@ -82,6 +82,19 @@ def parse_multi(items: Sequence[str], source: Source) -> list[Dataset]:
     return datasets
 
 
+def parse_named(option: str, items: Sequence[str], names: Sequence[str]) -> dict[str | None, str]:
+    """Read what is written as `NAME=VALUE`, for the task of that name, or as `VALUE`, under no name."""
+    found: dict[str | None, str] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        own, value = (name, value) if equals and name in names else (None, item)
+        if own in found:
+            of = "" if own is None else f" for `{own}`"
+            raise SqbertError(f"`{option}` is given twice{of}", hint=f"`{option} NAME=...` is for one task")
+        found[own] = value
+    return found
+
+
 def choose_dataset(task: str | None, source: Source) -> Dataset:
     """Read the data of a task: GLUE's (from a folder, else the hub), one of files, or labels of one's own."""
     if task in TASKS:

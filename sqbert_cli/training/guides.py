@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -33,20 +33,27 @@ from sqbert_cli.training.unlabelled import joined, unlabelled_lesson
 class Guidance:
     """A teacher, and how it is listened to."""
 
-    teacher: Teacher
+    teacher: Teacher | None = None
+    """Of all tasks, but those of `teachers`."""
+    teachers: Mapping[str, Teacher] = field(default_factory=dict)
+    """Of single tasks, by the names of their heads."""
     weight: float = 0.9
     """Share of its scores in the loss; the rest are the labels."""
     temperature: float = 2.0
     """Softens its scores and the student's."""
     state_weight: float = 0.0
-    """Weight of its hidden states in the loss; above 0 it reads each step beside the student."""
-    unlabelled: Sequence[Record] = ()
-    """Texts of which it tells the labels, for the first task."""
+    """Weight of the hidden states of `teacher` in the loss; above 0 it reads each step beside the student."""
+    unlabelled: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    """Texts of which a teacher tells the labels, by the names of the heads that are to have them."""
+
+    def teacher_of(self, head: str) -> Teacher | None:
+        return self.teachers.get(head, self.teacher)
 
     @property
     def told(self) -> dict[str, str | float]:
         """What a run's bits depend on, beside the texts."""
-        return {"teacher": self.teacher.hash, **self.settings}
+        whose = {f"teacher of {head}": teacher.hash for head, teacher in self.teachers.items()}
+        return {"teacher": self.teacher.hash if self.teacher else "", **whose, **self.settings}
 
     @property
     def settings(self) -> dict[str, float]:
@@ -103,8 +110,10 @@ class StateGuide(Guide):
         return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
 
 
-def check_states(teacher: Teacher, student: Checkpoint) -> Checkpoint:
+def check_states(teacher: Teacher | None, student: Checkpoint) -> Checkpoint:
     """Return the teacher's network, if its hidden states can be compared with the student's."""
+    if teacher is None:
+        raise SqbertError("hidden states are those of one teacher of all tasks", hint="leave out `--state-weight`")
     if not isinstance(teacher, OwnTeacher) or teacher.checkpoint.config.hidden_size != student.config.hidden_size:
         raise SqbertError(
             f"the hidden states of `{teacher.name}` are not {student.config.hidden_size} wide, as the student's",
@@ -116,29 +125,43 @@ def check_states(teacher: Teacher, student: Checkpoint) -> Checkpoint:
 def guided(
     guidance: Guidance, student: Checkpoint, lessons: Sequence[Lesson], run: Run
 ) -> Generator[TeacherScores, None, tuple[list[Lesson], Guide]]:
-    """Return the lessons, the first with the texts without labels, and the guide through them.
+    """Return the lessons, each with its texts without labels, and the guide through them.
 
     Scores are asked for once; with hidden states, which are too many to keep, at each step.
     """
-    teacher, weight, temperature = guidance.teacher, guidance.weight, guidance.temperature
+    more = {
+        lesson.head.name: unlabelled_lesson(lesson, guidance.unlabelled[lesson.head.name], student)
+        for lesson in lessons
+        if lesson.head.name in guidance.unlabelled
+    }
+    for lesson in (*lessons, *more.values()):
+        _check(guidance, student, lesson)
     scores: dict[str, list[Tensor]] = {}
-    taught = list(lessons)
-    more = [unlabelled_lesson(lessons[0], guidance.unlabelled, student)] if guidance.unlabelled else []
-    for lesson in (*lessons, *more):
-        check_teacher(teacher, student, lesson)
-    for lesson in (*(() if guidance.state_weight else lessons), *more):
-        if lesson.head.kind in TOLD:
+    taught = []
+    for lesson in lessons:
+        name, teacher, rows = lesson.head.name, guidance.teacher_of(lesson.head.name), []
+        if teacher is not None and lesson.head.kind in TOLD and not guidance.state_weight:
             rows = yield from ask(teacher, lesson.head, lesson.windows, run)
-            scores.setdefault(lesson.head.name, []).extend(rows)
-            if more and lesson is more[0]:
-                taught[0] = joined(lessons[0], lesson, rows)
-    if not scores and not guidance.state_weight:
+        if teacher is not None and name in more:
+            told = yield from ask(teacher, lesson.head, more[name].windows, run)
+            lesson, rows = joined(lesson, more[name], told), [*rows, *told]
+        taught.append(lesson)
+        scores |= {name: rows} if rows else {}
+    if guidance.state_weight:
+        network = check_states(guidance.teacher, student)
+        network.network.to(run.device).eval()
+        return taught, StateGuide(network, guidance.weight, guidance.temperature, guidance.state_weight)
+    if not scores:
+        raise SqbertError("the teacher has nothing to say on this task", hint="use `--state-weight`, or no `--teacher`")
+    return taught, AskedGuide(scores, guidance.weight, guidance.temperature)
+
+
+def _check(guidance: Guidance, student: Checkpoint, lesson: Lesson) -> None:
+    teacher = guidance.teacher_of(lesson.head.name)
+    if teacher is not None:
+        check_teacher(teacher, student, lesson)
+    elif lesson.head.name in guidance.unlabelled:
         raise SqbertError(
-            f"the teacher `{teacher.name}` has nothing to say on this task",
-            hint="use `--state-weight`, or no `--teacher`",
+            f"`{lesson.head.name}` has texts without labels, and no teacher to tell them",
+            hint=f"give `--teacher {lesson.head.name}=MODEL`",
         )
-    if not guidance.state_weight:
-        return taught, AskedGuide(scores, weight, temperature)
-    network = check_states(teacher, student)
-    network.network.to(run.device).eval()
-    return taught, StateGuide(network, weight, temperature, guidance.state_weight)

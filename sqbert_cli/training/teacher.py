@@ -125,12 +125,13 @@ def ask(
 ) -> Generator[TeacherScores, None, list[Tensor]]:
     """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
     head = teacher.head(wanted)
-    told = (teacher.hash, head.name, windows_hash(windows))
+    told = (teacher.hash, head.name, windows_hash(windows), str(run.dtype))
     file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
     if not file.is_file() and run.processes.is_first_here:
         rows: list[Tensor] = []
         for first in range(0, len(windows), TEACHER_WINDOWS):
-            rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], run.device)
+            with run.autocast():
+                rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], run.device)
             yield TeacherScores(len(rows), len(windows))
         write_rows(file, rows)
     run.processes.wait()
