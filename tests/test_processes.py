@@ -67,8 +67,8 @@ def test_two_processes_have_the_curve_of_one(command: str, texts: Path, tiny_mod
     assert json.loads((tmp_path / "two" / "training.json").read_text())["versions"]["processes"] == 2
 
 
-def start_machines(count: int, arguments: list[str], *more: str) -> list[subprocess.Popen[str]]:
-    """What `torchrun` is given on each of several machines, of which all are this one."""
+def start_machines(count: int, folder: Path, arguments: list[str], *more: str) -> list[subprocess.Popen[str]]:
+    """What `torchrun` is given on each of several machines, of which all are this one, each with a cache of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -76,7 +76,8 @@ def start_machines(count: int, arguments: list[str], *more: str) -> list[subproc
                "--rdzv-endpoint", f"127.0.0.1:{port}"]  # fmt: skip
     command = [sys.executable, "-m", "torch.distributed.run", *meeting, "-m", "sqbert_cli", *arguments, *more]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(count)]  # type: ignore[call-overload]
+    environments = [os.environ | {"SQBERT_CACHE": str(folder / f"cache-{number}")} for number in range(count)]
+    return [subprocess.Popen(command, cwd=ROOT, env=each, **pipes) for each in environments]  # type: ignore[call-overload]
 
 
 def children(pid: int) -> list[int]:
@@ -93,7 +94,7 @@ def test_a_run_of_two_machines_loses_one_and_goes_on_with_others(
     ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
     assert ran.status == 0, ran.err
     output = ["--output", str(tmp_path / "cut")]
-    both = start_machines(2, arguments, *output)
+    both = start_machines(2, tmp_path, arguments, *output)
     progress = tmp_path / "cut" / ".resume" / "progress.pt"
     deadline = time.monotonic() + 200
     while not progress.is_file() and time.monotonic() < deadline:
@@ -103,7 +104,9 @@ def test_a_run_of_two_machines_loses_one_and_goes_on_with_others(
     said = [process.communicate(timeout=200)[1] for process in both]
     assert all(process.returncode for process in both), said
     assert progress.is_file(), said
-    again = start_machines(machines, arguments, *output, "--resume")
+    filled = [sorted(file.name for file in (tmp_path / f"cache-{number}").rglob("*.*")) for number in range(2)]
+    assert filled[0] == filled[1] != []
+    again = start_machines(machines, tmp_path, arguments, *output, "--resume")
     said = [process.communicate(timeout=200)[1] for process in again]
     assert not any(process.returncode for process in again), said
     assert ("the same curve, not the same bits" in "".join(said)) == (machines == 1)
