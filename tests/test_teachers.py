@@ -16,7 +16,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.texts import classify
 from sqbert_cli.records import Record
-from sqbert_cli.tasks.choose import parse_named
+from sqbert_cli.tasks.choose import parse_named, parse_texts
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import text_lesson, token_lesson
@@ -24,7 +24,7 @@ from sqbert_cli.training.foreign import load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.teacher import OwnTeacher, check_teacher, columns, read_rows, write_rows
+from sqbert_cli.training.teacher import OwnTeacher, ask, check_teacher, columns, read_rows, write_rows
 from tests.conftest import WORDS, run_sqbert
 
 CPU = torch.device("cpu")
@@ -168,7 +168,7 @@ def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[...
     moods = text_lesson(student, mood, [Record("a film", gold="negative")], 0.0, class_weights=False)
     names = token_lesson(student, tags, [Record("a film", spans=())], 0.0)
     for lesson in (moods, names):
-        guidance = Guidance(teacher=teacher, unlabelled={lesson.head.name: records})
+        guidance = Guidance(teachers={lesson.head.name: teacher}, unlabelled={lesson.head.name: records})
         (taught,), guide = returned(guided(guidance, student, [lesson], some))
         assert len(taught.windows) == 4
         assert isinstance(guide, AskedGuide)
@@ -202,7 +202,9 @@ def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path]
     assert {name: len(rows) for name, rows in guide.scores.items()} == {"mood": 1, "names": 2}
     for guidance, message in (
         (Guidance(teachers={"mood": of_mood}, unlabelled={"rest": [Record("a")]}), "no teacher to tell them"),
-        (Guidance(teachers={"mood": of_mood}, state_weight=1.0), "one teacher of all tasks"),
+        (Guidance(teachers={"mood": of_mood}, state_weight=1.0), "one teacher of all tasks, and `names` has none"),
+        (Guidance(teachers={"mood": of_mood, "names": of_names, "rest": of_mood}, state_weight=1.0), "one teacher of"),
+        (Guidance(teachers={"mood": of_mood, "words": of_names}), "has nothing to say on `words`"),
     ):
         with pytest.raises(SqbertError, match=message):
             returned(guided(guidance, student, lessons, some))
@@ -224,16 +226,43 @@ def test_of_several_tasks_one_learns_from_a_foreign_teacher_and_from_texts(
     assert ran.status == 0, ran.err
     assert len(list((tmp_path / "cache" / "teacher-scores").iterdir())) == 2  # of the examples, and of the text
     training = json.loads((tmp_path / "out" / "training.json").read_text())
-    assert (training["teacher"], training["unlabelled"]) == (f"ner={mpnet}", "text.txt")
+    assert (training["teacher"], training["unlabelled"]) == (f"ner={mpnet}", "ner=text.txt")
 
 
-def test_what_is_named_for_a_task() -> None:
-    assert parse_named("--teacher", ["a/b=c", "ner=big=er"], ["ner"]) == {None: "a/b=c", "ner": "big=er"}
-    assert parse_named("--teacher", [], ["ner"]) == {}
-    with pytest.raises(SqbertError, match="`--teacher` is given twice for `ner`"):
-        parse_named("--teacher", ["ner=a", "ner=b"], ["ner"])
-    with pytest.raises(SqbertError, match="`--teacher` is given twice"):
-        parse_named("--teacher", ["a", "mer=b"], ["ner"])
+def test_what_is_named_for_a_task(tmp_path: Path) -> None:
+    (tmp_path / "a=b").write_text("a text")
+    both, file = ["mood", "ner"], str(tmp_path / "a=b")
+    assert parse_named("--teacher", ["big", "ner=big=er"], both, both) == {"mood": "big", "ner": "big=er"}
+    assert parse_named("--teacher", [], both, both) == {}
+    assert parse_texts([file, f"ner={file}"], both) == {"mood": tmp_path / "a=b", "ner": tmp_path / "a=b"}
+    for items, message in {
+        ("ner=a", "ner=b"): "`--teacher ner=b`: another is given for the same task",
+        ("a", "b"): "`--teacher b`: another is given for the same task",
+        ("a", "mood=b", "ner=c"): "`--teacher a`: another is given for the same task",
+        ("mer=a",): "`mer` is none of the tasks",
+        ("ner=",): "names nothing",
+        ("",): "names nothing",
+    }.items():
+        with pytest.raises(SqbertError, match=message) as raised:
+            parse_named("--teacher", items, both, both)
+        assert "mood, ner" in str(raised.value.hint)
+    with pytest.raises(SqbertError, match="another is given"):
+        parse_texts([f"mood={file}", file], both)
+    with pytest.raises(SqbertError, match="is no file"):
+        parse_texts([f"mood={tmp_path}"], both)
+
+
+def test_a_teacher_is_asked_in_the_precision_of_the_run(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    mood = HeadConfig(name="mood", kind="sequence", labels=("negative", "positive"))
+    teacher = OwnTeacher(read_checkpoint(make_model(heads=(mood,))))
+    windows = windows_of(teacher.checkpoint)
+    told = {
+        dtype: torch.stack(returned(ask(teacher, mood, windows, Run(tmp_path, CPU, dtype))))
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    assert not torch.equal(told[torch.float32], told[torch.bfloat16])
+    torch.testing.assert_close(told[torch.float32], told[torch.bfloat16], atol=0.05, rtol=0.05)
+    assert torch.equal(told[torch.float32], torch.stack(teacher.rows(mood, windows, CPU)))
 
 
 def returned(generator: Generator[object, None, Any]) -> Any:

@@ -302,7 +302,7 @@ def test_a_teacher_may_have_its_labels_in_another_order(trained: Path, tiny_mode
     for number, guide in enumerate((teacher, replace(turned, heads=(head,)))):
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(number), torch.device("cpu"), torch.float32, resume=False)
-        events = finetune(student, [dataset], settings, run, Guidance(teacher=OwnTeacher(guide)))
+        events = finetune(student, [dataset], settings, run, Guidance(teachers={dataset.head.name: OwnTeacher(guide)}))
         losses.append([event.loss for event in events if isinstance(event, Step)])
     assert losses[0] == losses[1]
 
@@ -330,7 +330,9 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
     def start(folder: str, resume: bool) -> tuple[Checkpoint, Iterator[Any]]:
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         weight = 1.0 if variant == "a teacher's states" else 0.0
-        teacher = Guidance(teacher=OwnTeacher(read_checkpoint(trained)), weight=0.5, state_weight=weight)
+        teacher = Guidance(
+            teachers={dataset.head.name: OwnTeacher(read_checkpoint(trained))}, weight=0.5, state_weight=weight
+        )
         run = open_run(tmp_path / folder, torch.device("cpu"), dtype, resume=resume)
         return student, finetune(
             student, [dataset], settings, run, teacher if variant.startswith("a teacher") else None

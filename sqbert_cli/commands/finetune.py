@@ -154,6 +154,7 @@ def finetune(
         fields_of,
         parse_multi,
         parse_named,
+        parse_texts,
         problems_of,
     )
     from sqbert_cli.tasks.dataset import problem_of, split_hash
@@ -161,8 +162,8 @@ def finetune(
     from sqbert_cli.training.examples import VECTOR_HEAD
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
-    from sqbert_cli.training.foreign import load_teacher
-    from sqbert_cli.training.guides import Guidance, check_states
+    from sqbert_cli.training.foreign import load_teachers
+    from sqbert_cli.training.guides import Guidance, state_teacher
     from sqbert_cli.training.heads import adopt_heads
     from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import finish_run, open_run, round_weights
@@ -187,6 +188,11 @@ def finetune(
             show_warning(problem)
         for line in counts_of(dataset):
             talk.print(line)
+    names = [dataset.head.name for dataset in datasets]
+    teachers, files = parse_named("--teacher", teacher or [], names, names), parse_texts(unlabelled or [], names)
+    texts = {name: read_text([file], characters, shortest=1).records for name, file in files.items()}
+    for name, some in texts.items():
+        talk.print(f"{name}: {files[name]}: {len(some):,} texts without labels")
     use_threads(threads)
     base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(
@@ -214,22 +220,15 @@ def finetune(
     student = with_heads(base, [*heads, VECTOR_HEAD] if vectors else heads, chosen)
     guidance = None
     if teacher:
-        names = [one.name for one in heads]
-        teachers = {
-            name: load_teacher(one, student, offline=offline)
-            for name, one in parse_named("--teacher", teacher, names).items()
-        }
-        texts = parse_named("--unlabelled", unlabelled or [], names)
         guidance = Guidance(
-            teacher=teachers.get(None),
-            teachers={name: one for name, one in teachers.items() if name},
+            teachers=load_teachers(teachers, student, offline=offline),
             weight=teacher_weight,
             temperature=temperature,
             state_weight=state_weight,
-            unlabelled={name or names[0]: read_text([Path(file)], characters).records for name, file in texts.items()},
+            unlabelled=texts,
         )
     if guidance and state_weight:
-        adopt_heads(student, base, check_states(guidance.teacher, student))
+        adopt_heads(student, base, state_teacher(guidance, student))
     kept = None
     if vectors is not None:
         whose = load_checkpoint(vectors_of or model, offline=offline)
@@ -248,7 +247,7 @@ def finetune(
         "vectors_on": None if vectors is None else vectors.name,
         "vectors_of": vectors_of,
         "guidance": None if guidance is None else guidance.settings,
-        "unlabelled": ", ".join(Path(item).name for item in unlabelled) if unlabelled else None,
+        "unlabelled": ", ".join(f"{name}={file.name}" for name, file in files.items()) or None,
         "settings": asdict(chosen),
         "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},

@@ -65,7 +65,7 @@ Teacher = Annotated[
     typer.Option(
         rich_help_panel=TRAINING,
         metavar="[NAME=]MODEL",
-        help="A better model of the same labels to learn from; with a name of one of --multi alone.",
+        help="A better model of the same labels to learn from; NAME=MODEL: for that task of --multi only.",
     ),
 ]
 Unlabelled = Annotated[
@@ -73,7 +73,7 @@ Unlabelled = Annotated[
     typer.Option(
         rich_help_panel=TRAINING,
         metavar="[NAME=]FILE",
-        help="Texts of 40 characters or more, one a line, whose labels the teacher tells; default NAME: the first.",
+        help="Texts, one a line, whose labels the teacher tells; NAME: a task of --multi, if not the first.",
     ),
 ]
 TeacherWeight = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Its share of the loss.")]

@@ -82,17 +82,30 @@ def parse_multi(items: Sequence[str], source: Source) -> list[Dataset]:
     return datasets
 
 
-def parse_named(option: str, items: Sequence[str], names: Sequence[str]) -> dict[str | None, str]:
-    """Read what is written as `NAME=VALUE`, for the task of that name, or as `VALUE`, under no name."""
-    found: dict[str | None, str] = {}
-    for item in items:
+def parse_named(option: str, items: Sequence[str], names: Sequence[str], nameless: Sequence[str]) -> dict[str, str]:
+    """Read `NAME=VALUE`, for the task of that name, and `VALUE`, for those of `nameless` that have none yet."""
+    found: dict[str, str] = {}
+    tasks = f"the tasks are {', '.join(names)}: `{option} {names[0]}=...`"
+    for item in sorted(items, key=lambda item: item.partition("=")[0] not in names):  # those without a name last
         name, equals, value = item.partition("=")
-        own, value = (name, value) if equals and name in names else (None, item)
-        if own in found:
-            of = "" if own is None else f" for `{own}`"
-            raise SqbertError(f"`{option}` is given twice{of}", hint=f"`{option} NAME=...` is for one task")
-        found[own] = value
+        is_named = bool(equals) and name in names
+        if equals and not is_named and not Path(item).exists():
+            raise SqbertError(f"`{option} {item}`: `{name}` is none of the tasks", hint=tasks)
+        if not (value if is_named else item):
+            raise SqbertError(f"`{option} {item}` names nothing", hint=tasks)
+        free = [task for task in ([name] if is_named else nameless) if task not in found]
+        if not free:
+            raise SqbertError(f"`{option} {item}`: another is given for the same task", hint=tasks)
+        found |= dict.fromkeys(free, value if is_named else item)
     return found
+
+
+def parse_texts(items: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+    """Read `--unlabelled`: `NAME=FILE`, or `FILE` for the first task."""
+    files = {task: Path(file) for task, file in parse_named("--unlabelled", items, names, names[:1]).items()}
+    if absent := [file for file in files.values() if not file.is_file()]:
+        raise SqbertError(f"`{absent[0]}` is no file", hint="`--unlabelled` is a text file, a text a line")
+    return files
 
 
 def choose_dataset(task: str | None, source: Source) -> Dataset:

@@ -17,10 +17,12 @@ MIN_CHARACTERS = 40
 """A shorter paragraph is a heading."""
 
 
-def read_text(paths: Sequence[Path], characters: int) -> Split:
+def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHARACTERS) -> Split:
     """Read paragraphs from the start of each file, until each has given its share of `characters`."""
     name = ", ".join(str(path) for path in paths)
-    return make_split(name, (Record(text) for path in paths for text in _until(path, characters // len(paths))))
+    return make_split(
+        name, (Record(text) for path in paths for text in _until(path, characters // len(paths), shortest))
+    )
 
 
 def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
@@ -34,11 +36,11 @@ def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
     return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 
-def _until(path: Path, characters: int) -> Iterator[str]:
+def _until(path: Path, characters: int, shortest: int) -> Iterator[str]:
     taken = 0
     for paragraph in read_paragraphs(path):
         if taken >= characters:
             return
-        if len(paragraph) >= MIN_CHARACTERS:
+        if len(paragraph) >= shortest:
             taken += len(paragraph)
             yield paragraph

@@ -5,8 +5,9 @@ Its tokens stand where the student's stand, so that scores of tokens line up, to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class ForeignTeacher:
     pieces: dict[int, str]
     """The student's, by id."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         digest = sha256()
         for file in sorted((*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin"))):
@@ -70,7 +71,10 @@ class ForeignTeacher:
 
     def head(self, wanted: HeadConfig) -> HeadConfig:
         if wanted.kind != self.own_head.kind:
-            raise SqbertError(f"the teacher `{self.name}` has no head for this task", hint="name another `--teacher`")
+            raise SqbertError(
+                f"the teacher `{self.name}` has no head for `{wanted.name}`",
+                hint="name another; one of a single task is `--teacher NAME=MODEL`",
+            )
         return self.own_head
 
     def check(self, student: Checkpoint, longest: int) -> None:
@@ -124,6 +128,12 @@ class ForeignTeacher:
         if self.own_head.kind == "span":
             return torch.stack([out.start_logits, out.end_logits], -1).float().cpu()
         return out.logits.float().cpu()
+
+
+def load_teachers(names: Mapping[str, str], student: Checkpoint, *, offline: bool = False) -> dict[str, Teacher]:
+    """Load the models that tell about heads, by the heads' names; each once."""
+    models = {name: load_teacher(name, student, offline=offline) for name in dict.fromkeys(names.values())}
+    return {head: models[name] for head, name in names.items()}
 
 
 def load_teacher(name: str, student: Checkpoint, *, offline: bool = False) -> Teacher:

@@ -31,29 +31,23 @@ from sqbert_cli.training.unlabelled import joined, unlabelled_lesson
 
 @dataclass(frozen=True, kw_only=True)
 class Guidance:
-    """A teacher, and how it is listened to."""
+    """Teachers, and how they are listened to."""
 
-    teacher: Teacher | None = None
-    """Of all tasks, but those of `teachers`."""
-    teachers: Mapping[str, Teacher] = field(default_factory=dict)
-    """Of single tasks, by the names of their heads."""
+    teachers: Mapping[str, Teacher]
+    """By the names of the heads that each tells about."""
     weight: float = 0.9
-    """Share of its scores in the loss; the rest are the labels."""
+    """Share of their scores in the loss; the rest are the labels."""
     temperature: float = 2.0
-    """Softens its scores and the student's."""
+    """Softens their scores and the student's."""
     state_weight: float = 0.0
-    """Weight of the hidden states of `teacher` in the loss; above 0 it reads each step beside the student."""
+    """Weight of hidden states in the loss; above 0 the only teacher reads each step beside the student."""
     unlabelled: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     """Texts of which a teacher tells the labels, by the names of the heads that are to have them."""
-
-    def teacher_of(self, head: str) -> Teacher | None:
-        return self.teachers.get(head, self.teacher)
 
     @property
     def told(self) -> dict[str, str | float]:
         """What a run's bits depend on, beside the texts."""
-        whose = {f"teacher of {head}": teacher.hash for head, teacher in self.teachers.items()}
-        return {"teacher": self.teacher.hash if self.teacher else "", **whose, **self.settings}
+        return {**{f"teacher of {head}": one.hash for head, one in self.teachers.items()}, **self.settings}
 
     @property
     def settings(self) -> dict[str, float]:
@@ -110,9 +104,10 @@ class StateGuide(Guide):
         return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
 
 
-def check_states(teacher: Teacher | None, student: Checkpoint) -> Checkpoint:
-    """Return the teacher's network, if its hidden states can be compared with the student's."""
-    if teacher is None:
+def state_teacher(guidance: Guidance, student: Checkpoint) -> Checkpoint:
+    """Return the only teacher's network; raise `SqbertError` if its hidden states cannot stand beside the student's."""
+    teacher, *others = {id(one): one for one in guidance.teachers.values()}.values()
+    if others:
         raise SqbertError("hidden states are those of one teacher of all tasks", hint="leave out `--state-weight`")
     if not isinstance(teacher, OwnTeacher) or teacher.checkpoint.config.hidden_size != student.config.hidden_size:
         raise SqbertError(
@@ -129,39 +124,51 @@ def guided(
 
     Scores are asked for once; with hidden states, which are too many to keep, at each step.
     """
+    if guidance.state_weight:
+        network = state_teacher(guidance, student)
+    _check_names(guidance, lessons)
+    texts, scores, taught = guidance.unlabelled, dict[str, list[Tensor]](), list[Lesson]()
     more = {
-        lesson.head.name: unlabelled_lesson(lesson, guidance.unlabelled[lesson.head.name], student)
+        name: unlabelled_lesson(lesson, texts[name], student)
         for lesson in lessons
-        if lesson.head.name in guidance.unlabelled
+        if (name := lesson.head.name) in texts
     }
     for lesson in (*lessons, *more.values()):
-        _check(guidance, student, lesson)
-    scores: dict[str, list[Tensor]] = {}
-    taught = []
+        if lesson.head.name in guidance.teachers:
+            check_teacher(guidance.teachers[lesson.head.name], student, lesson)
     for lesson in lessons:
-        name, teacher, rows = lesson.head.name, guidance.teacher_of(lesson.head.name), []
-        if teacher is not None and lesson.head.kind in TOLD and not guidance.state_weight:
-            rows = yield from ask(teacher, lesson.head, lesson.windows, run)
-        if teacher is not None and name in more:
-            told = yield from ask(teacher, lesson.head, more[name].windows, run)
+        name, rows = lesson.head.name, list[Tensor]()
+        if name in guidance.teachers and lesson.head.kind in TOLD and not guidance.state_weight:
+            rows = yield from ask(guidance.teachers[name], lesson.head, lesson.windows, run)
+        if name in more:
+            told = yield from ask(guidance.teachers[name], lesson.head, more[name].windows, run)
             lesson, rows = joined(lesson, more[name], told), [*rows, *told]
         taught.append(lesson)
-        scores |= {name: rows} if rows else {}
-    if guidance.state_weight:
-        network = check_states(guidance.teacher, student)
-        network.network.to(run.device).eval()
-        return taught, StateGuide(network, guidance.weight, guidance.temperature, guidance.state_weight)
-    if not scores:
-        raise SqbertError("the teacher has nothing to say on this task", hint="use `--state-weight`, or no `--teacher`")
-    return taught, AskedGuide(scores, guidance.weight, guidance.temperature)
+        if rows:
+            scores[name] = rows
+    if not guidance.state_weight:
+        return taught, AskedGuide(scores, guidance.weight, guidance.temperature)
+    network.network.to(run.device).eval()
+    return taught, StateGuide(network, guidance.weight, guidance.temperature, guidance.state_weight)
 
 
-def _check(guidance: Guidance, student: Checkpoint, lesson: Lesson) -> None:
-    teacher = guidance.teacher_of(lesson.head.name)
-    if teacher is not None:
-        check_teacher(teacher, student, lesson)
-    elif lesson.head.name in guidance.unlabelled:
+def _check_names(guidance: Guidance, lessons: Sequence[Lesson]) -> None:
+    """Raise `SqbertError` for texts without a teacher, and for a teacher whom no task listens to."""
+    for name in guidance.unlabelled:
+        if name not in guidance.teachers:
+            raise SqbertError(
+                f"`{name}` has texts without labels, and no teacher to tell them",
+                hint=f"give `--teacher {name}=MODEL`, or name another task: `--unlabelled NAME=FILE`",
+            )
+    told = [lesson.head.name for lesson in lessons if lesson.head.kind in TOLD]
+    if guidance.state_weight and (silent := [name for name in told if name not in guidance.teachers]):
         raise SqbertError(
-            f"`{lesson.head.name}` has texts without labels, and no teacher to tell them",
-            hint=f"give `--teacher {lesson.head.name}=MODEL`",
+            f"`--state-weight` is for one teacher of all tasks, and `{silent[0]}` has none", hint="leave it out"
         )
+    heard = {id(guidance.teachers[name]) for name in told if name in guidance.teachers}
+    for name, teacher in guidance.teachers.items():
+        if not guidance.state_weight and id(teacher) not in heard:
+            raise SqbertError(
+                f"the teacher `{teacher.name}` has nothing to say on `{name}`",
+                hint="use `--state-weight`, or leave it out",
+            )

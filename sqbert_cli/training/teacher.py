@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -72,7 +73,7 @@ class OwnTeacher:
     def name(self) -> str:
         return self.checkpoint.name
 
-    @property
+    @cached_property
     def hash(self) -> str:
         return weights_hash(self.checkpoint)
 
@@ -107,8 +108,9 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
         tells_it = len(head.labels) == len(wanted.labels)
     if not tells_it or head.problem_type != wanted.problem_type:
         raise SqbertError(
-            f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, the task wants {', '.join(wanted.labels)}",
-            hint="a teacher must have been trained on the same labels",
+            f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, "
+            f"`{wanted.name}` wants {', '.join(wanted.labels)}",
+            hint="a teacher must have been trained on the same labels; one of a single task is `--teacher NAME=MODEL`",
         )
 
 
@@ -125,7 +127,7 @@ def ask(
 ) -> Generator[TeacherScores, None, list[Tensor]]:
     """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
     head = teacher.head(wanted)
-    told = (teacher.hash, head.name, windows_hash(windows), str(run.dtype))
+    told = (teacher.hash, head.name, windows_hash(windows), run.device.type, str(run.dtype))
     file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
     if not file.is_file() and run.processes.is_first_here:
         rows: list[Tensor] = []

@@ -19,7 +19,10 @@ from sqbert_cli.training.lessons import Lesson, TextLesson, TokenLesson
 def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkpoint) -> Lesson:
     """Return windows of texts for the same head, whose targets are yet to be told by a teacher."""
     if any(1 in window.token_type_ids for window in lesson.windows[:1]):
-        raise SqbertError("the task is about pairs of texts, `--unlabelled` about single ones")
+        raise SqbertError(
+            f"`{lesson.head.name}` is about pairs of texts, `--unlabelled` about single ones",
+            hint="name another task: `--unlabelled NAME=FILE`",
+        )
     match lesson:
         case TextLesson(head=head):
             gold = 0.0 if head.problem_type == "regression" else head.labels[0]
@@ -28,7 +31,10 @@ def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkp
             )
         case TokenLesson(head=head):
             return token_lesson(student, head, [replace(record, spans=()) for record in records], lesson.smoothing)
-    raise SqbertError("texts without labels teach labels of texts, or entities", hint="leave out `--unlabelled`")
+    raise SqbertError(
+        f"texts without labels teach labels of texts, or entities, not `{lesson.head.name}`",
+        hint="name another task: `--unlabelled NAME=FILE`",
+    )
 
 
 def joined(lesson: Lesson, more: Lesson, rows: Sequence[Tensor]) -> Lesson:
