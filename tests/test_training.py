@@ -370,7 +370,7 @@ def test_a_teacher_of_other_labels_is_refused(
     teacher = make_model(labels=("sport", "politics"))
     ran = run_sqbert(*toy_arguments(toy, tiny_model, tmp_path / "student"), "--teacher", teacher)
     assert ran.status == 1
-    assert "tells sport, politics, the task wants negative, positive" in ran.err
+    assert "tells sport, politics, `classifier` wants negative, positive" in ran.err
 
 
 def test_frozen_embeddings_stay_and_biases_and_norms_do_not_decay(tiny_model: Path) -> None:
