@@ -143,7 +143,7 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_
     assert "--resume" in ran.err
     other = replace(settings, learning_rate=1e-5)
     again = finetune(with_heads(base, [dataset.head], other), [dataset], other, replace(run, resume=True))
-    with pytest.raises(SqbertError, match=r"belongs to another run:\n  learning_rate: was 0.0001, now 1e-05"):
+    with pytest.raises(SqbertError, match=r"belongs to another run:\n  learning_rate: was 0.0005, now 1e-05"):
         next(again)
 
 

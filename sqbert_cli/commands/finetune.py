@@ -78,7 +78,7 @@ def finetune(
     batch_size: settings.BatchSize = 32,
     accumulation: settings.Accumulation = 1,
     max_length: settings.MaxLength = None,
-    learning_rate: settings.LearningRate = 1e-4,
+    learning_rate: settings.LearningRate = 5e-4,
     warmup: settings.Warmup = 0.1,
     weight_decay: settings.WeightDecay = 0.01,
     max_grad_norm: settings.MaxGradNorm = 1.0,

@@ -31,7 +31,7 @@ TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 class FinetuneSettings(OptimiserSettings):
     """How a head and its encoder learn a task."""
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
     epochs: float = 3.0
     batch_size: int = 32
     """Windows in a step; with accumulation, in a part of a step."""
