@@ -73,7 +73,9 @@ def scenarios(root: Path, hub_url: str, ray: str) -> Iterator[Scenario]:
     (root / "text.txt").write_text("".join(f"{' '.join(draw.choices(words, k=9))}\n\n" for _ in range(TEXTS)))
     same = ("--model", model, "--output", "FOLDER/out", "--threads", "1", "--batch-size", "8", "--resume")
     train = ("--train", f"{root}/train.jsonl", "--dev", f"{root}/train.jsonl", "--epochs", "3")
-    yield Scenario("finetune", ["finetune", *train, *same, "--eval-steps", "10", "--save-steps", "3"], "out")
+    yield Scenario(
+        "finetune", ["finetune", *train, *same, "--eval-steps", "10", "--save-steps", "3", "--dropout", "0.1"], "out"
+    )
     steps = ("--steps", "30", "--long-steps", "0", "--save-steps", "5", "--max-length", "16")
     yield Scenario("pretrain", ["pretrain", f"{root}/text.txt", *steps, *same], "out")
     embed = ["embed", "--input", f"{root}/text.txt", "--model", model, "--threads", "1", "--output", "FOLDER/out.npy"]

@@ -82,7 +82,7 @@ def finetune(
     warmup: settings.Warmup = 0.1,
     weight_decay: settings.WeightDecay = 0.01,
     max_grad_norm: settings.MaxGradNorm = 1.0,
-    dropout: settings.Dropout = 0.1,
+    dropout: settings.Dropout = 0.0,
     label_smoothing: settings.LabelSmoothing = 0.0,
     class_weights: settings.ClassWeights = False,
     freeze_embeddings: settings.FreezeEmbeddings = False,

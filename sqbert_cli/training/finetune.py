@@ -39,7 +39,7 @@ class FinetuneSettings(OptimiserSettings):
     """Parts of a step, each of `batch_size`."""
     max_length: int | None = None
     """Tokens in a window, at most; a longer text is learnt window by window. Default: 128, with a question 256."""
-    dropout: float = 0.1
+    dropout: float = 0.0
     label_smoothing: float = 0.0
     class_weights: bool = False
     """Weigh labels by how rare they are."""
