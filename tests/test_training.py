@@ -262,7 +262,7 @@ def test_accumulation_gives_the_weights_of_one_large_batch(kind: str, tiny_model
     networks, steps = [], 3 * -(-len(dataset.train.records) // 8)
     for batch_size, accumulation in ((8, 1), (2, 4)):
         settings = FinetuneSettings(
-            epochs=3, batch_size=batch_size, accumulation=accumulation, dropout=0, max_length=32,
+            epochs=3, batch_size=batch_size, accumulation=accumulation, learning_rate=1e-4, max_length=32,
             class_weights=kind == "labels of other weights",
         )  # fmt: skip
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
