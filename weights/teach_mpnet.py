@@ -6,7 +6,6 @@ cores of a Zen 4.
 
 from __future__ import annotations
 
-import csv
 import random
 import sys
 import time
@@ -17,15 +16,17 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
 
+from sqbert_cli.tasks.dataset import Split
+from sqbert_cli.tasks.glue import TASKS, glue_dataset
+
+LABELS = TASKS["sst2"].labels
 SHARE, BATCH, RATE, SEED = 0.55, 64, 5e-5, 42
 """SHARE: of the examples, each once."""
 FROZEN = ("mpnet.embeddings.", *(f"mpnet.encoder.layer.{index}." for index in range(2)))
 
 
-def examples(file: Path) -> list[tuple[str, int]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [(row["sentence"].strip(), int(row["label"])) for row in rows]
+def examples(split: Split) -> list[tuple[str, int]]:
+    return [(record.text, LABELS.index(str(record.gold))) for record in split.records]
 
 
 def batches(some: Sequence[tuple[str, int]], rng: random.Random) -> Iterator[list[tuple[str, int]]]:
@@ -55,11 +56,12 @@ def main(source: str, glue: Path, output: Path) -> None:
     torch.manual_seed(SEED)
     rng = random.Random(SEED)
     tokenizer = AutoTokenizer.from_pretrained(source)
-    labels = {"id2label": {0: "negative", 1: "positive"}, "label2id": {"negative": 0, "positive": 1}}
+    labels = {"id2label": dict(enumerate(LABELS)), "label2id": {label: index for index, label in enumerate(LABELS)}}
     model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2, dtype=torch.float32, **labels)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(FROZEN))
-    train = examples(glue / "SST-2" / "train.tsv")
+    data = glue_dataset("sst2", glue)
+    train, dev = examples(data.train), examples(data.dev[0])
     some = rng.sample(train, round(len(train) * SHARE))
     steps = -(-len(some) // BATCH)
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -67,7 +69,6 @@ def main(source: str, glue: Path, output: Path) -> None:
     schedule = get_linear_schedule_with_warmup(optimiser, round(steps * 0.08), steps)
     model.train()
     began = time.time()
-    dev = examples(glue / "SST-2" / "dev.tsv")
     for step, batch in enumerate(batches(some, rng), 1):
         loss = torch.nn.functional.cross_entropy(scores(model, tokenizer, batch), torch.tensor([n for _, n in batch]))
         loss.backward()
