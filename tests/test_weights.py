@@ -1,0 +1,52 @@
+"""The scripts beside the weights: steps on the way to the shipped model that no command of ours does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from sqbert_cli.api import classify, find_entities
+from sqbert_cli.models import load_checkpoint
+from tests.conftest import ROOT
+
+TEXTS = [
+    "I loved every minute of it.",
+    "A tedious, joyless mess.",
+    "Angela Merkel met Tim Cook in Berlin.",
+    "The film was shot in Prague in 1968 by Jan Novak, who had worked for Barrandov.",
+]
+
+
+def run_script(name: str, *arguments: str, given: str = "") -> str:
+    command = [sys.executable, str(ROOT / "weights" / name), *arguments]
+    return subprocess.run(command, input=given, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def test_a_deepened_model_says_what_it_said(tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    run_script("deepen.py", "sqbert-small", str(tmp_path / "texts.txt"), str(tmp_path / "deep"))
+    base, deep = load_checkpoint(), load_checkpoint(str(tmp_path / "deep"))
+    assert deep.config.num_hidden_layers == 2 * base.config.num_hidden_layers
+    assert [one.label for one in classify(deep, TEXTS)] == [one.label for one in classify(base, TEXTS)]
+    for ours, theirs in zip(find_entities(deep, TEXTS), find_entities(base, TEXTS), strict=True):
+        assert [(one.text, one.label) for one in ours.entities] == [(one.text, one.label) for one in theirs.entities]
+
+
+def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> None:
+    entities = [list(found.entities) for found in find_entities(load_checkpoint(), TEXTS)]
+    records = [
+        {"text": text, "entities": [{"start": e.start, "end": e.end, "label": e.label, "score": 1.0} for e in some]}
+        for text, some in zip(TEXTS, entities, strict=True)
+    ]
+    made = json.loads(run_script("questions.py", given="\n".join(map(json.dumps, records))))
+    paragraphs = made["data"][0]["paragraphs"]
+    assert paragraphs
+    for paragraph in paragraphs:
+        for one in paragraph["qas"]:
+            answer = one["answers"][0]
+            end = answer["answer_start"] + len(answer["text"])
+            assert paragraph["context"][answer["answer_start"] : end] == answer["text"]
+            assert answer["text"] not in one["question"]
+            assert one["question"].endswith("?")
