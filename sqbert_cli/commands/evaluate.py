@@ -53,22 +53,23 @@ def evaluate(
     """
     own_labels = options.listed(labels, "--labels")
     likeness = task == "stsb" and method == "embedding"
-    if own_labels and (task or head or pair_field):
-        raise typer.BadParameter("--labels goes with --input alone, without --task, --head and --pair-field")
-    if own_labels and len(own_labels) == 1:
-        raise typer.BadParameter("a single label would always be right")
-    if likeness and head:
-        raise typer.BadParameter("--method embedding asks no head")
-    if method and not (own_labels or likeness):
-        raise typer.BadParameter("--method goes with --labels, or is `embedding` with --task stsb")
-    if task is None and input is None:
-        raise typer.BadParameter("give --task, --input or both")
-    if input is not None and task in options.GLUE:
-        raise typer.BadParameter("a GLUE task has files of its own: name their folder with --data")
-    if task is not None and task not in options.GLUE and input is None:
-        raise typer.BadParameter(f"--task {task} needs --input")
-    if data is not None and task not in options.GLUE:
-        raise typer.BadParameter("--data goes with a GLUE task")
+    is_glue = task in options.GLUE
+    options.refuse(
+        (
+            own_labels and (task or head or pair_field),
+            "--labels goes with --input alone, without --task, --head and --pair-field",
+        ),
+        (own_labels and len(own_labels) == 1, "a single label would always be right"),
+        (likeness and head, "--method embedding asks no head"),
+        (
+            method and not (own_labels or likeness),
+            "--method goes with --labels, or is `embedding` with --task stsb",
+        ),
+        (not (task or input), "give --task, --input or both"),
+        (input and is_glue, "a GLUE task has files of its own: name their folder with --data"),
+        (task and not is_glue and not input, f"--task {task} needs --input"),
+        (data and not is_glue, "--data goes with a GLUE task"),
+    )
 
     import json
     from collections.abc import Callable

@@ -117,13 +117,10 @@ def finetune(
     """
     is_glue, is_own = task in options.GLUE, bool(train) and task is None
     fields = bool(text_field or pair_field or label_field)
-    for wrong, message in (
+    options.refuse(
         (not (multi or task or train), "give --task, --train or --multi"),
         (multi and (task or train or data or dev or head), "--multi names its own tasks, files and heads"),
-        (
-            multi and fields,
-            "--text-field, --pair-field and --label-field do not go with --multi",
-        ),
+        (multi and fields, "--text-field, --pair-field and --label-field do not go with --multi"),
         (is_glue and (train or dev), "--train and --dev do not go with a GLUE task"),
         ((multi_label or regression) and not is_own, "--multi-label and --regression go with --train alone"),
         (multi_label and regression, "--multi-label and --regression exclude one another"),
@@ -136,28 +133,16 @@ def finetune(
             "--teacher-weight, --temperature and --state-weight go with --teacher",
         ),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
-    ):
-        if wrong:
-            raise typer.BadParameter(message)
+    )
 
     from dataclasses import asdict, replace
 
-    from sqbert_cli.commands.training_view import hush, show_scores, show_training
-    from sqbert_cli.console import show_warning, talk
-    from sqbert_cli.evaluation import judge
+    from sqbert_cli.commands.finetune_runs import finish, read_unlabelled, show_datasets
+    from sqbert_cli.commands.training_view import hush, show_training
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
-    from sqbert_cli.tasks.choose import (
-        Source,
-        choose_dataset,
-        counts_of,
-        fields_of,
-        parse_multi,
-        parse_named,
-        parse_texts,
-        problems_of,
-    )
-    from sqbert_cli.tasks.dataset import problem_of, split_hash
+    from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of, parse_multi, parse_named, parse_texts
+    from sqbert_cli.tasks.dataset import problem_of
     from sqbert_cli.tasks.running_text import read_text
     from sqbert_cli.training.examples import VECTOR_HEAD
     from sqbert_cli.training.finetune import FinetuneSettings, with_heads
@@ -166,7 +151,7 @@ def finetune(
     from sqbert_cli.training.guides import Guidance, state_teacher
     from sqbert_cli.training.heads import adopt_heads
     from sqbert_cli.training.processes import join_processes
-    from sqbert_cli.training.run import finish_run, open_run, round_weights
+    from sqbert_cli.training.run import open_run
 
     processes, place = join_processes(choose_device(device))
     hush(processes)
@@ -183,16 +168,10 @@ def finetune(
     datasets = parse_multi(multi, source) if multi else [choose_dataset(task, source)]
     if head is not None:
         datasets = [replace(datasets[0], head=replace(datasets[0].head, name=head))]
-    for dataset in datasets:
-        for problem in problems_of(dataset):
-            show_warning(problem)
-        for line in counts_of(dataset):
-            talk.print(line)
+    show_datasets(datasets)
     names = [dataset.head.name for dataset in datasets]
     teachers, files = parse_named("--teacher", teacher or [], names, names), parse_texts(unlabelled or [], names)
-    texts = {name: read_text([file], characters, shortest=1).records for name, file in files.items()}
-    for name, some in texts.items():
-        talk.print(f"{name}: {files[name]}: {len(some):,} texts without labels")
+    texts = read_unlabelled(files, characters)
     use_threads(threads)
     base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(
@@ -234,11 +213,6 @@ def finetune(
         whose = load_checkpoint(vectors_of or model, offline=offline)
         kept = read_text([vectors], characters), whose
     finished = show_training(train_model(student, datasets, chosen, run, guidance, kept), run)
-    round_weights(student, save_dtype)
-    before = {d.name: f"{d.name}: " if len(datasets) > 1 else "" for d in datasets}
-    scores = {
-        before[d.name] + split.name: judge(student, split, d.metrics, d.head) for d in datasets for split in d.dev
-    }
     training = {
         "command": "finetune",
         "task": ", ".join(dataset.name for dataset in datasets),
@@ -249,11 +223,6 @@ def finetune(
         "guidance": None if guidance is None else guidance.settings,
         "unlabelled": ", ".join(f"{name}={file.name}" for name, file in files.items()) or None,
         "settings": asdict(chosen),
-        "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
-        "scores": {name: asdict(of_split) for name, of_split in scores.items()},
         **asdict(finished),
     }
-    finish_run(run, student, save_dtype, training)
-    for name, of_split in scores.items():
-        show_scores(name, of_split)
-    talk.print(f"saved to {output}")
+    finish(student, datasets, run, save_dtype, training)

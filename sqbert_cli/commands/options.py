@@ -47,6 +47,13 @@ Threads = Annotated[
 Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=COMPUTING, help="Never touch the network.")]
 
 
+def refuse(*problems: tuple[object, str]) -> None:
+    """Raise a usage error with the message of the first problem that there is."""
+    for wrong, message in problems:
+        if wrong:
+            raise typer.BadParameter(message)
+
+
 def is_there(path: Path | None) -> Path | None:
     if path is not None and path != STDIN and not path.exists():
         raise typer.BadParameter(f"file '{path}' does not exist")

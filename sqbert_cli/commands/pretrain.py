@@ -112,10 +112,10 @@ def pretrain(
     are taught. Several processes: `torchrun --nproc-per-node 2 -m sqbert_cli pretrain ...`. Afterwards: `sqbert
     finetune --model my-encoder`.
     """
-    if model is not None and layers is not None:
-        raise typer.BadParameter("--layers goes with a new model, not with --model")
-    if hidden_size is not None and (model is not None or teacher is None):
-        raise typer.BadParameter("--hidden-size goes with a new student of a --teacher")
+    options.refuse(
+        (model and layers, "--layers goes with a new model, not with --model"),
+        (hidden_size and (model or not teacher), "--hidden-size goes with a new student of a --teacher"),
+    )
 
     from dataclasses import asdict
 
