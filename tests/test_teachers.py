@@ -135,6 +135,14 @@ def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
             assert torch.equal(row, again)
 
 
+def test_a_window_that_is_there_twice_is_asked_about_once(tiny_model: Path, tmp_path: Path) -> None:
+    teacher, some = OwnTeacher(read_checkpoint(tiny_model)), Run(tmp_path, CPU, torch.float32)
+    head, windows = teacher.checkpoint.heads[0], windows_of(teacher.checkpoint)
+    assert [told.done for told in ask(teacher, head, windows * 3, some)] == [len(windows)]
+    rows = returned(ask(teacher, head, windows * 3, some))
+    assert torch.equal(torch.stack(rows), torch.stack(teacher.rows(head, windows, CPU) * 3))
+
+
 @pytest.fixture
 def names(tmp_path: Path) -> Path:
     lines = [f"{word} B-PER\nloved O\na O\n{place} B-LOC\n" for word in "bcdefg" for place in "xyz"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 from sqbert_cli.api import classify, find_entities
-from sqbert_cli.models import load_checkpoint
+from sqbert_cli.models import find_model, load_checkpoint
+from sqbert_cli.training.foreign import load_teacher
 from tests.conftest import ROOT
 
 TEXTS = [
@@ -50,3 +55,41 @@ def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> N
             assert paragraph["context"][answer["answer_start"] : end] == answer["text"]
             assert answer["text"] not in one["question"]
             assert one["question"].endswith("?")
+
+
+def test_renamed_sentences_are_the_labelled_ones_with_other_names_of_the_same_kind(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("Anna B-PER\nleft O\nOslo B-LOC\n\nBen B-PER\nslept O\n\nNobody O\n")
+    found = {"text": "Eve", "entities": [{"text": "Eve", "label": "PER", "start": 0, "end": 3, "score": 1.0}]}
+    lines = run_script("renamed.py", str(tmp_path / "train.conll"), given=json.dumps(found)).splitlines()
+    assert lines
+    assert all(re.fullmatch("(Anna|Ben|Eve) (left Oslo|slept)", line) for line in lines)
+    assert not {"Anna left Oslo", "Ben slept"} & set(lines)
+
+
+@pytest.mark.slow
+def test_mpnet_is_taught_a_task_and_can_teach_it_then(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pieces = json.loads((find_model("sqbert-small") / "tokenizer.json").read_text())["model"]["vocab"]
+    words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *pieces]
+    (tmp_path / "mpnet").mkdir()
+    (tmp_path / "mpnet" / "vocab.txt").write_text("\n".join(words))
+    transformers.MPNetTokenizerFast.from_pretrained(tmp_path / "mpnet").save_pretrained(tmp_path / "mpnet")
+    config = transformers.MPNetConfig(
+        vocab_size=len(words), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=160, pad_token_id=1,
+    )  # fmt: skip
+    transformers.MPNetModel(config).save_pretrained(tmp_path / "mpnet")
+    lines = [f"{name} B-PER\nleft O\n{place} B-LOC\n" for name in ("Anna", "Ben") for place in ("Oslo", "Rome")]
+    (tmp_path / "train.conll").write_text("\n".join(lines))
+    task, taught = f"ner={tmp_path}/train.conll:{tmp_path}/train.conll", str(tmp_path / "taught")
+    told = run_script(
+        "teach_mpnet.py", str(tmp_path / "mpnet"), task, taught,
+        "--epochs", "60", "--batch-size", "4", "--learning-rate", "0.02", "--frozen-layers", "1",
+    )  # fmt: skip
+    assert told.splitlines()[-1] == "dev 1.0000"
+    student = load_checkpoint()
+    teacher = load_teacher(taught, student)
+    window = student.tokenizer.windows(student.tokenizer.encode(["Ben left Rome"])[0], None, 128)[0]
+    (row,) = teacher.rows(teacher.head(student.head("token", "ner")), [window], torch.device("cpu"))
+    labels = teacher.head(student.head("token", "ner")).labels
+    assert [labels[tag] for tag in row.argmax(-1).tolist()[1:-1]] == ["B-PER", "O", "B-LOC"]

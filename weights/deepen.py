@@ -11,13 +11,13 @@ import copy
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, write_checkpoint
-from sqbert_cli.model.encoder import Block
 from sqbert_cli.model.network import Network
 from sqbert_cli.models import load_checkpoint
 
@@ -31,9 +31,9 @@ def states_of(base: Checkpoint, texts: list[str]) -> list[Tensor]:
     return [state[batch.attention_mask.bool()] for state in states[1:]]
 
 
-def identity_after(block: Block, states: Tensor) -> Block:
+def identity_after(block: torch.nn.Module, states: Tensor) -> torch.nn.Module:
     """*Shapes:* `states` (N, C), what the block says."""
-    new = copy.deepcopy(block)
+    new: Any = copy.deepcopy(block)
     normed = torch.nn.functional.layer_norm(states, states.shape[-1:])
     slope = ((normed - normed.mean(0)) * (states - states.mean(0))).mean(0) / normed.var(0, correction=0)
     for part in (new.post_attention, new.output):

@@ -77,7 +77,7 @@ def question(text: str, answer: Span, rng: random.Random) -> str | None:
 
 
 def questions(record: dict[str, Any], number: int, rng: random.Random) -> Iterator[dict[str, Any]]:
-    text, seen = record["text"], set()
+    text, seen = record["text"], set[tuple[int, int]]()
     found = answers(record)
     rng.shuffle(found)
     for answer in found:
@@ -90,7 +90,7 @@ def questions(record: dict[str, Any], number: int, rng: random.Random) -> Iterat
 
 
 def main() -> None:
-    rng = random.Random(SEED)
+    rng = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else SEED)
     records = (json.loads(line) for line in sys.stdin)
     made = [
         {"context": record["text"], "qas": list(questions(record, number, rng))}

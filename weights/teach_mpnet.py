@@ -1,89 +1,117 @@
-"""Teach MPNet sentiment through transformers, so that it can teach: `python teach_mpnet.py MPNET GLUE OUTPUT`.
+"""Teach MPNet a task, so that it can teach: `python teach_mpnet.py all-mpnet-base-v2 ner=train.conll:dev.conll OUTPUT`.
 
-`sqbert finetune` trains networks of its own family only. Half an epoch of SST-2, bfloat16 products, 22 minutes on two
-cores of a Zen 4.
+`sqbert finetune` trains networks of its own family only; this one learns through transformers, the task written as for
+`--multi`: labels of texts or of pairs, or entities. Embeddings and the lowest layers stay as they are, to save time.
 """
 
 from __future__ import annotations
 
-import random
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+import transformers
+import typer
+from seqeval.metrics import f1_score
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from sqbert_cli.tasks.dataset import Split
-from sqbert_cli.tasks.glue import TASKS, glue_dataset
+from sqbert_cli.models import load_checkpoint
+from sqbert_cli.tasks import classification
+from sqbert_cli.tasks.choose import Source, parse_multi
+from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
+from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.examples import make_lesson
+from sqbert_cli.training.finetune import FinetuneSettings, with_heads
+from sqbert_cli.training.foreign import CLASSES, ForeignTeacher, load_foreign
+from sqbert_cli.training.lessons import Lesson, TextLesson, TokenLesson
+from sqbert_cli.training.optimise import MicroBatch, make_trainer, optimise
+from sqbert_cli.training.plan import Plan
 
-LABELS = TASKS["sst2"].labels
-SHARE, BATCH, RATE, SEED = 0.55, 64, 5e-5, 42
-"""SHARE: of the examples, each once."""
-FROZEN = ("mpnet.embeddings.", *(f"mpnet.encoder.layer.{index}." for index in range(2)))
-
-
-def examples(split: Split) -> list[tuple[str, int]]:
-    return [(record.text, LABELS.index(str(record.gold))) for record in split.records]
-
-
-def batches(some: Sequence[tuple[str, int]], rng: random.Random) -> Iterator[list[tuple[str, int]]]:
-    """Texts of like length together, in random order."""
-    ordered = sorted(some, key=lambda one: len(one[0]) + rng.random())
-    starts = list(range(0, len(ordered), BATCH))
-    rng.shuffle(starts)
-    for start in starts:
-        yield ordered[start : start + BATCH]
+CPU = torch.device("cpu")
+JUDGED_AT_ONCE, SHOWN = 64, 25
+"""SHOWN: steps between two lines of progress."""
 
 
-def scores(model: Any, tokenizer: Any, some: Sequence[tuple[str, int]]) -> torch.Tensor:
-    inputs = tokenizer([text for text, _ in some], padding=True, truncation=True, max_length=128, return_tensors="pt")
+def write_untaught(source: str, lesson: Lesson, output: Path) -> None:
+    names = dict(enumerate(lesson.head.labels))
+    kind: Any = getattr(transformers, CLASSES[lesson.head.kind])
+    kind.from_pretrained(source, num_labels=len(names), id2label=names, dtype=torch.float32).save_pretrained(output)
+    transformers.AutoTokenizer.from_pretrained(source).save_pretrained(output)
+
+
+def scores(network: ForeignTeacher, windows: Sequence[Window]) -> Tensor:
+    """*Shapes:* -> (B, L), or (B, T, L)."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        return model(**inputs).logits.float()
+        return pad_sequence(network.scores(windows, CPU), batch_first=True)
 
 
-def accuracy(model: Any, tokenizer: Any, dev: Sequence[tuple[str, int]]) -> float:
-    model.eval()
-    with torch.inference_mode():
-        found = [scores(model, tokenizer, dev[n : n + BATCH]).argmax(-1) for n in range(0, len(dev), BATCH)]
-    model.train()
-    return float((torch.cat(found) == torch.tensor([label for _, label in dev])).float().mean())
+def loss(network: ForeignTeacher, lesson: Lesson, rows: Sequence[int]) -> Tensor:
+    logits = scores(network, [lesson.windows[row] for row in rows])
+    if isinstance(lesson, TextLesson):
+        return classification.loss(logits, lesson.targets[list(rows)], lesson.head.problem_type)
+    assert isinstance(lesson, TokenLesson)
+    return token_loss(logits, pad_sequence([lesson.targets[row] for row in rows], True, NOT_LEARNT))
 
 
-def main(source: str, glue: Path, output: Path) -> None:
-    torch.manual_seed(SEED)
-    rng = random.Random(SEED)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    labels = {"id2label": dict(enumerate(LABELS)), "label2id": {label: index for index, label in enumerate(LABELS)}}
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=2, dtype=torch.float32, **labels)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not name.startswith(FROZEN))
-    data = glue_dataset("sst2", glue)
-    train, dev = examples(data.train), examples(data.dev[0])
-    some = rng.sample(train, round(len(train) * SHARE))
-    steps = -(-len(some) // BATCH)
-    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(learnt, lr=RATE, fused=True)
-    schedule = get_linear_schedule_with_warmup(optimiser, round(steps * 0.08), steps)
-    model.train()
-    began = time.time()
-    for step, batch in enumerate(batches(some, rng), 1):
-        loss = torch.nn.functional.cross_entropy(scores(model, tokenizer, batch), torch.tensor([n for _, n in batch]))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
-        if step % 25 == 0 or step == steps:
-            print(f"step {step} of {steps}, loss {loss.item():.3f}, {time.time() - began:.0f} s", flush=True)
-        if step == steps // 2:
-            print(f"accuracy on dev {accuracy(model, tokenizer, dev[:436]):.4f}", flush=True)
-    print(f"accuracy on dev {accuracy(model, tokenizer, dev):.4f}", flush=True)
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+@torch.inference_mode()
+def score(network: ForeignTeacher, dev: Lesson) -> float:
+    """Accuracy, or F1 of entities as conlleval has it."""
+    network.network.eval()
+    found = [
+        row.argmax(-1)
+        for first in range(0, len(dev.windows), JUDGED_AT_ONCE)
+        for row in scores(network, dev.windows[first : first + JUDGED_AT_ONCE])
+    ]
+    network.network.train()
+    if isinstance(dev, TextLesson):
+        return float((torch.stack(found) == dev.targets).float().mean())
+    assert isinstance(dev, TokenLesson)
+    learnt = [target != NOT_LEARNT for target in dev.targets]
+    gold = [target[mask].tolist() for target, mask in zip(dev.targets, learnt, strict=True)]
+    ours = [row[: len(mask)][mask].tolist() for row, mask in zip(found, learnt, strict=True)]
+    names = [[[dev.head.labels[tag] for tag in row] for row in rows] for rows in (gold, ours)]
+    return float(f1_score(*names))
+
+
+def main(
+    source: str,
+    task: str,
+    output: Path,
+    epochs: float = 0.55,
+    batch_size: int = 64,
+    learning_rate: float = 5e-5,
+    frozen_layers: int = 2,
+) -> None:
+    (dataset,) = parse_multi([task], Source())
+    settings = FinetuneSettings(
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, embedding_rate=0.0, warmup_fraction=0.08
+    )
+    student = with_heads(load_checkpoint(offline=True), [dataset.head], settings)
+    lesson, dev = make_lesson(student, dataset), make_lesson(student, replace(dataset, train=dataset.dev[0]))
+    torch.manual_seed(settings.seed)
+    write_untaught(source, lesson, output)
+    network = load_foreign(output, source, student)
+    network.network.train()
+    plan = Plan([lesson.lengths], batch_size, epochs, 1.0, settings.seed)
+    layers = [f"mpnet.encoder.layer.{index}." for index in range(frozen_layers)]
+    trainer = make_trainer(network.network, settings, plan.steps, ("mpnet.encoder.relative", *layers))
+
+    def losses(step: int) -> Iterator[MicroBatch]:
+        _, rows = plan.batch(step)
+        yield MicroBatch(loss(network, lesson, rows), lesson.tokens(rows))
+
+    for step in optimise(trainer, losses):
+        if step.index % SHOWN == 0:
+            print(
+                f"step {step.index} of {step.steps}, loss {step.loss:.3f}, {trainer.progress.seconds:.0f} s", flush=True
+            )
+        if step.index in (step.steps // 2, step.steps):
+            print(f"dev {score(network, dev):.4f}", flush=True)
+    network.network.save_pretrained(output)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    typer.run(main)

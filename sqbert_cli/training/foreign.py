@@ -85,12 +85,19 @@ class ForeignTeacher:
         self.network.to(device).eval()
         found: list[Tensor] = [torch.empty(0)] * len(windows)
         for indices in token_batches([len(window.input_ids) for window in windows], BATCH_TOKENS):
-            rows = [self._translated(windows[index]) for index in indices]
             with torch.inference_mode():
-                scores = self._scores(rows, device)
-            for index, row, (_, _, places) in zip(indices, scores, rows, strict=True):
-                found[index] = row if head.kind == "sequence" else row[places]
+                scores = self.scores([windows[index] for index in indices], device)
+            for index, row in zip(indices, scores, strict=True):
+                found[index] = row
         return found
+
+    def scores(self, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
+        """As `rows`, of one batch, and with gradients where they are wanted."""
+        rows = [self._translated(window) for window in windows]
+        scores = self._logits(rows, device)
+        if self.own_head.kind == "sequence":
+            return list(scores)
+        return [row[places] for row, (_, _, places) in zip(scores, rows, strict=True)]
 
     def _translated(self, window: Window) -> tuple[list[int], list[int], list[int]]:
         """Return the teacher's ids and token types, and where the student's tokens stand among them."""
@@ -116,7 +123,7 @@ class ForeignTeacher:
             )
         return self.ids[piece]
 
-    def _scores(self, rows: Sequence[tuple[list[int], list[int], list[int]]], device: torch.device) -> Tensor:
+    def _logits(self, rows: Sequence[tuple[list[int], list[int], list[int]]], device: torch.device) -> Tensor:
         length = max(len(ids) for ids, _, _ in rows)
         inputs = {
             "input_ids": [ids + [self.pad_id] * (length - len(ids)) for ids, _, _ in rows],

@@ -131,13 +131,22 @@ def ask(
     file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
     if not file.is_file() and run.processes.is_first_here:
         rows: list[Tensor] = []
-        for first in range(0, len(windows), TEACHER_WINDOWS):
+        once, places = distinct(windows)
+        for first in range(0, len(once), TEACHER_WINDOWS):
             with run.autocast():
-                rows += teacher.rows(head, windows[first : first + TEACHER_WINDOWS], run.device)
-            yield TeacherScores(len(rows), len(windows))
-        write_rows(file, rows)
+                rows += teacher.rows(head, once[first : first + TEACHER_WINDOWS], run.device)
+            yield TeacherScores(len(rows), len(once))
+        write_rows(file, [rows[place] for place in places])
     run.processes.wait()
     return [row[..., columns(head, wanted)] for row in read_rows(file)]
+
+
+def distinct(windows: Sequence[Window]) -> tuple[list[Window], list[int]]:
+    """Return the windows without repetitions, and where among them each stands."""
+    keys = [(*window.input_ids, *window.token_type_ids) for window in windows]
+    once = dict(zip(keys, windows, strict=True))
+    index = {key: place for place, key in enumerate(once)}
+    return list(once.values()), [index[key] for key in keys]
 
 
 def write_rows(file: Path, rows: Sequence[Tensor]) -> None:
