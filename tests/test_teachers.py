@@ -15,11 +15,11 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.texts import classify
-from sqbert_cli.records import Record
-from sqbert_cli.tasks.choose import parse_named, parse_texts
+from sqbert_cli.records import Record, Span
+from sqbert_cli.tasks.choose import parse_named, parse_texts, read_pairs
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.examples import text_lesson, token_lesson
+from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
 from sqbert_cli.training.foreign import load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
@@ -189,6 +189,38 @@ def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[...
             for target, result in zip(taught.targets[1:], found, strict=True):
                 learnt = [TAGS[index] for index in target.tolist() if index != NOT_LEARNT]
                 assert learnt == list(result.tags)  # type: ignore[union-attr]
+
+
+def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
+    make_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    likeness = HeadConfig(name="likeness", kind="sequence", labels=("other", "same"))
+    answers = HeadConfig(name="answers", kind="span")
+    teacher = OwnTeacher(read_checkpoint(make_model(heads=(likeness, answers))))
+    student = read_checkpoint(make_model(heads=(likeness, answers), hidden_size=16))
+    pairs = [Record("the film was good", "it is bad"), Record("a film", "not awful")]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps({"text": r.text, "pair": r.pair}) + "\n" for r in pairs))
+    asked = "".join(json.dumps({"context": r.text, "question": r.pair}) + "\n" for r in pairs)
+    (tmp_path / "questions.jsonl").write_text(asked)
+    known = [Record("a film", "a film", gold="same", spans=(Span(2, 6, ""),))]
+    for lesson, head, file in (
+        (text_lesson(student, likeness, known, 0.0, class_weights=False), likeness, "pairs.jsonl"),
+        (span_lesson(student, answers, known), answers, "questions.jsonl"),
+    ):
+        read = read_pairs(tmp_path / file, head).records
+        assert [(record.text, record.pair) for record in read] == [(record.text, record.pair) for record in pairs]
+        guidance = Guidance(teachers={head.name: teacher}, unlabelled={head.name: read})
+        (taught,), _ = returned(guided(guidance, student, [lesson], Run(tmp_path, CPU, torch.float32)))
+        rows = teacher.rows(head, taught.windows, CPU)
+        assert len(rows) == 3
+        for row, target in zip(rows[1:], taught.targets[1:].tolist(), strict=True):
+            if head is likeness:
+                assert target == row.argmax()
+            else:
+                assert target[0] == row[:, 0].argmax()
+                assert row[target[1], 1] == row[target[0] :, 1].max()
+    with pytest.raises(SqbertError, match="taken for plain text"):
+        read_pairs(tmp_path / "texts.txt", likeness)
 
 
 def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path], tmp_path: Path) -> None:

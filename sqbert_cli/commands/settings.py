@@ -73,7 +73,8 @@ Unlabelled = Annotated[
     typer.Option(
         rich_help_panel=TRAINING,
         metavar="[NAME=]FILE",
-        help="Texts, one a line, whose labels the teacher tells; NAME: a task of --multi, if not the first.",
+        help="Texts, one a line, whose labels the teacher tells, or pairs (JSONL, CSV, TSV; SQuAD's JSON). "
+        "NAME: a task of --multi, if not the first.",
     ),
 ]
 TeacherWeight = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=1, help="Its share of the loss.")]

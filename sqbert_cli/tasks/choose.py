@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, HeadKind, ProblemType
-from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined, own_dataset, read_split
+from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined, make_split, own_dataset, read_split
 from sqbert_cli.tasks.entities import entity_labels
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
@@ -28,7 +28,7 @@ from sqbert_cli.tasks.spans import (
     read_questions,
 )
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
-from sqbert_cli.text.readers import Format
+from sqbert_cli.text.readers import Format, read_records
 
 KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
 """What the tasks need that do not judge whole texts."""
@@ -104,7 +104,9 @@ def parse_texts(items: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     """Read `--unlabelled`: `NAME=FILE`, or `FILE` for the first task."""
     files = {task: Path(file) for task, file in parse_named("--unlabelled", items, names, names[:1]).items()}
     if absent := [file for file in files.values() if not file.is_file()]:
-        raise SqbertError(f"`{absent[0]}` is no file", hint="`--unlabelled` is a text file, a text a line")
+        raise SqbertError(
+            f"`{absent[0]}` is no file", hint="`--unlabelled` is a file: a text a line, or pairs of texts"
+        )
     return files
 
 
@@ -140,6 +142,12 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
             return read_text([path], source.characters)
         case _:
             return read_split(path, source.fields, source.problem, source.format)
+
+
+def read_pairs(path: Path, head: HeadConfig) -> Split:
+    """Read pairs of texts without labels: fields `text` and `pair`, or SQuAD's `context` and `question`."""
+    fields = QuestionFields() if head.kind == "span" else Fields(pair="pair")
+    return make_split(str(path), read_records(path, "auto", fields))
 
 
 def counts_of(dataset: Dataset) -> list[str]:

@@ -112,12 +112,12 @@ def finetune(
         for dataset in datasets
     ]
     _check_options([dataset.head for dataset in datasets], settings)
-    yield from (LeftOut(lesson.head.name, lesson.left_out) for lesson in lessons if lesson.left_out)
     if empty := [lesson.head.name for lesson in lessons if not lesson.windows]:
         raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
     guide = None
     if guidance is not None:
         lessons, guide = yield from guided(guidance, student, lessons, run)
+    yield from (LeftOut(lesson.head.name, lesson.left_out) for lesson in lessons if lesson.left_out)
     if vectors is not None:
         lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
     told = {

@@ -12,17 +12,12 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
 from sqbert_cli.tasks.entities import NOT_LEARNT
-from sqbert_cli.training.examples import text_lesson, token_lesson
-from sqbert_cli.training.lessons import Lesson, TextLesson, TokenLesson
+from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
+from sqbert_cli.training.lessons import Lesson, SpanLesson, TextLesson, TokenLesson
 
 
 def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkpoint) -> Lesson:
     """Return windows of texts for the same head, whose targets are yet to be told by a teacher."""
-    if any(1 in window.token_type_ids for window in lesson.windows[:1]):
-        raise SqbertError(
-            f"`{lesson.head.name}` is about pairs of texts, `--unlabelled` about single ones",
-            hint="name another task: `--unlabelled NAME=FILE`",
-        )
     match lesson:
         case TextLesson(head=head):
             gold = 0.0 if head.problem_type == "regression" else head.labels[0]
@@ -31,26 +26,29 @@ def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkp
             )
         case TokenLesson(head=head):
             return token_lesson(student, head, [replace(record, spans=()) for record in records], lesson.smoothing)
+        case SpanLesson(head=head):
+            return span_lesson(student, head, [replace(record, spans=()) for record in records])
     raise SqbertError(
-        f"texts without labels teach labels of texts, or entities, not `{lesson.head.name}`",
+        f"texts without labels teach labels of texts, entities, or answers, not `{lesson.head.name}`",
         hint="name another task: `--unlabelled NAME=FILE`",
     )
 
 
 def joined(lesson: Lesson, more: Lesson, rows: Sequence[Tensor]) -> Lesson:
     """Return a lesson with the windows of another behind its own; `rows` are the teacher's scores of those."""
-    windows = (*lesson.windows, *more.windows)
-    if isinstance(lesson, TextLesson):
-        return replace(
-            lesson, windows=windows, targets=torch.cat([lesson.targets, _choices(lesson, torch.stack(list(rows)))])
-        )
-    assert isinstance(lesson, TokenLesson)
+    all_of = replace(lesson, windows=(*lesson.windows, *more.windows), left_out=(*lesson.left_out, *more.left_out))
+    match all_of:
+        case TextLesson(targets=known):
+            return replace(all_of, targets=torch.cat([known, _choices(all_of, torch.stack(list(rows)))]))
+        case SpanLesson(targets=known):
+            return replace(all_of, targets=torch.cat([known, torch.stack([_span(row) for row in rows])]))
+    assert isinstance(all_of, TokenLesson)
     assert isinstance(more, TokenLesson)
     tags = (
         row.argmax(-1).masked_fill(target == NOT_LEARNT, NOT_LEARNT)
         for row, target in zip(rows, more.targets, strict=True)
     )
-    return replace(lesson, windows=windows, targets=(*lesson.targets, *tags))
+    return replace(all_of, targets=(*all_of.targets, *tags))
 
 
 def _choices(lesson: TextLesson, scores: Tensor) -> Tensor:
@@ -62,3 +60,9 @@ def _choices(lesson: TextLesson, scores: Tensor) -> Tensor:
             return (scores >= 0).float()
         case "regression":
             return scores
+
+
+def _span(scores: Tensor) -> Tensor:
+    """The likeliest start, and the likeliest end that is not before it. *Shapes:* (T, 2) -> (2,)."""
+    start = scores[:, 0].argmax()
+    return torch.stack([start, start + scores[start:, 1].argmax()])
