@@ -219,7 +219,7 @@ def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
             else:
                 assert target[0] == row[:, 0].argmax()
                 assert row[target[1], 1] == row[target[0] :, 1].max()
-    with pytest.raises(SqbertError, match="taken for plain text"):
+    with pytest.raises(SqbertError, match="is plain text"):
         read_pairs(tmp_path / "texts.txt", likeness)
 
 

@@ -171,7 +171,7 @@ def finetune(
     show_datasets(datasets)
     names = [dataset.head.name for dataset in datasets]
     teachers, files = parse_named("--teacher", teacher or [], names, names), parse_texts(unlabelled or [], names)
-    texts = read_unlabelled(files, datasets, characters)
+    texts = read_unlabelled(files, datasets, source.fields, characters)
     use_threads(threads)
     base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(

@@ -15,6 +15,7 @@ from sqbert_cli.records import Record
 from sqbert_cli.tasks.choose import counts_of, problems_of, read_pairs
 from sqbert_cli.tasks.dataset import Dataset, bad_lines, split_hash
 from sqbert_cli.tasks.running_text import read_text
+from sqbert_cli.text.fields import Fields
 from sqbert_cli.training.run import Run, finish_run, round_weights
 
 
@@ -28,7 +29,7 @@ def show_datasets(datasets: Iterable[Dataset]) -> None:
 
 
 def read_unlabelled(
-    files: Mapping[str, Path], datasets: Iterable[Dataset], characters: int
+    files: Mapping[str, Path], datasets: Iterable[Dataset], fields: Fields, characters: int
 ) -> Mapping[str, Sequence[Record]]:
     """Return the texts of each head, or the pairs of texts where it is about such; `characters` are of texts."""
     found: dict[str, Sequence[Record]] = {}
@@ -37,7 +38,7 @@ def read_unlabelled(
         if name not in files:
             continue
         if any(record.pair is not None for record in dataset.train.records):
-            split = read_pairs(files[name], dataset.head)
+            split = read_pairs(files[name], dataset.head, fields)
         else:
             split = read_text([files[name]], characters, shortest=1)
         if split.bad:

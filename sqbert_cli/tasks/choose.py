@@ -28,7 +28,7 @@ from sqbert_cli.tasks.spans import (
     read_questions,
 )
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
-from sqbert_cli.text.readers import Format, read_records
+from sqbert_cli.text.readers import Format, guess_format, read_records
 
 KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
 """What the tasks need that do not judge whole texts."""
@@ -144,9 +144,16 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
             return read_split(path, source.fields, source.problem, source.format)
 
 
-def read_pairs(path: Path, head: HeadConfig) -> Split:
-    """Read pairs of texts without labels: fields `text` and `pair`, or SQuAD's `context` and `question`."""
+def read_pairs(path: Path, head: HeadConfig, own: Fields = DEFAULT_FIELDS) -> Split:
+    """Read pairs of texts without labels: fields `text` and `pair`, or `own`; or SQuAD's `context` and `question`."""
     fields = QuestionFields() if head.kind == "span" else Fields(pair="pair")
+    if own.pair is not None:
+        fields = replace(own, label=None)
+    if guess_format(path) == "text":
+        raise SqbertError(
+            f"`{path}` is plain text, `{head.name}` is about pairs of texts",
+            hint=f"give a JSONL, CSV or TSV file with fields `{fields.text}` and `{fields.pair}`",
+        )
     return make_split(str(path), read_records(path, "auto", fields))
 
 
