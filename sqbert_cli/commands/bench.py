@@ -120,24 +120,32 @@ def bench(
     network in float32 first, and one that computes something else ends the run. What is not installed is skipped and
     named. Ratios are of medians, with the interval that a bootstrap over rounds gives at 95 %.
     """
-    if device is None and any((runtime, serial, any_device, cooldown is not None, force, check, setup, purge)):
-        raise typer.BadParameter("the options of a phone go with --device pixel3 or --device ssh:HOST")
+    of_phone = (runtime, serial, any_device, cooldown is not None, force, check, setup, purge)
     of_here = (engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1", seconds != 3.0)
-    if device is not None and any(of_here):
-        raise typer.BadParameter("--device goes with --models, --lengths, --threads, --runs, --json, --plot, --compare")
-    if device is not None and device != "pixel3" and not re.fullmatch(r"ssh:[^-].*", device):
-        raise typer.BadParameter(f"--device is pixel3 or ssh:HOST, not `{device}`")
+    lost = next((file for file in (json, plot) if file is not None and not file.parent.is_dir()), None)
     names = options.choices(engines, "--engines", get_args(EngineName))
     wanted_dtypes = options.choices(dtypes, "--dtypes", get_args(DtypeName))
     token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
     row_counts = options.numbers(batch_sizes, "--batch-sizes", 1, 100_000)
-    if plot is not None and plot.suffix not in PLOTS:
-        raise typer.BadParameter(f"--plot writes {', '.join(PLOTS)}, not `{plot.name}`")
-    for file in (json, plot):
-        if file is not None and not file.parent.is_dir():
-            raise typer.BadParameter(f"there is no folder `{file.parent}` to write `{file.name}` into")
-    if device is not None and len(token_counts) > 1:
-        raise typer.BadParameter("--device takes one of --lengths")
+    options.refuse(
+        (not device and any(of_phone), "the options of a phone go with --device pixel3 or --device ssh:HOST"),
+        (
+            device and any(of_here),
+            "--device goes with --models, --lengths, --threads, --runs, --json, --plot, --compare",
+        ),
+        (
+            device is not None and not re.fullmatch(r"pixel3|ssh:[^-].*", device),
+            f"--device is pixel3 or ssh:HOST, not `{device}`",
+        ),
+        (plot and plot.suffix not in PLOTS, f"--plot writes {', '.join(PLOTS)}, not `{plot and plot.name}`"),
+        (lost, f"there is no folder `{lost and lost.parent}` to write `{lost and lost.name}` into"),
+        (device and len(token_counts) > 1, "--device takes one of --lengths"),
+        (
+            throughput and any((cold, json, plot, compare, engines, threads, baseline)),
+            "--throughput goes with --models, --dtypes, --task and --runs only",
+        ),
+        (task and not throughput, "--task goes with --throughput"),
+    )
     chosen = options.listed(models, "--models")
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 64 if device else 1024)
     if device is not None:
@@ -159,10 +167,6 @@ def bench(
         else:
             run_phone(phone, course)
         return
-    if throughput is not None and any((cold, json, plot, compare, engines, threads, baseline)):
-        raise typer.BadParameter("--throughput goes with --models, --dtypes, --task and --runs only")
-    if throughput is None and task is not None:
-        raise typer.BadParameter("--task goes with --throughput")
 
     from sqbert_cli.commands.bench_runs import Wish, run_bench, run_throughput
 

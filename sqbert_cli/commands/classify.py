@@ -90,11 +90,10 @@ def classify(
     reported on stderr and skipped, and the exit status is then 1.
     """
     own = _own_labels(labels, labels_file)
-    if own is None and (template or method):
-        raise typer.BadParameter("--template and --method go with --labels")
-    if own is not None and (pair or pair_field or head):
-        raise typer.BadParameter("--labels goes without --pair, --pair-field and --head")
-
+    options.refuse(
+        (own is None and (template or method), "--template and --method go with --labels"),
+        (own is not None and (pair or pair_field or head), "--labels goes without --pair, --pair-field and --head"),
+    )
     bulk = bulks.choose(ray, texts or pair, input, input_format, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Source, choose_source, show_results
