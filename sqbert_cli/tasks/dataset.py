@@ -202,7 +202,8 @@ def _duplicates(train: Split, dev: Split) -> str | None:
     if not twice:
         return None
     first = twice[0]
+    example = f": {first.source} is {places[first.text, first.pair]}" if first.source else ""
     return (
-        f"{len(twice)} of {len(dev.records)} dev examples are among the training examples too, so the score flatters: "
-        f"{first.source} is {places[first.text, first.pair]}"
+        f"{len(twice)} of {len(dev.records)} dev examples are among the training examples too, so the score flatters"
+        + example
     )
