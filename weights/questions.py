@@ -1,4 +1,4 @@
-"""Make questions from paragraphs with their names: `sqbert ner < paragraphs.txt | python questions.py > made.json`.
+"""Make questions from paragraphs: `sqbert ner < paragraphs.txt | python questions.py [SEED] > made.json`.
 
 After Lewis, Denoyer and Riedel 2019 (cloze questions made from running text) and Fabbri et al. 2020 (question word,
 what stands after the answer, what stands before it): the answer is a name, a year or a number, the question its clause
