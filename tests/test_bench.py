@@ -287,6 +287,10 @@ def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_p
         ("--throughput README.md --dtypes int8", "does not compute in int8"),
         ("--json nowhere/a.json", "no folder `nowhere`"),
         ("--task ner", "--task goes with --throughput"),
+        ("--force", "the options of a phone go with --device"),
+        ("--device pixel3 --cold", "--device goes with --models"),
+        ("--device pixel3 --lengths 32,128", "--device takes one of --lengths"),
+        ("--device pixel4", "--device is pixel3 or ssh:HOST"),
     ],
 )
 def test_mistakes_are_told(words: str, said: str) -> None:

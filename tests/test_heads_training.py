@@ -25,8 +25,9 @@ from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import hide_words
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, LeftOut, finetune, with_heads
+from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.heads import network_with_heads
+from sqbert_cli.training.lessons import LeftOut
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run

@@ -16,7 +16,8 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.texts import classify
 from sqbert_cli.records import Record, Span
-from sqbert_cli.tasks.choose import parse_named, parse_texts, read_pairs
+from sqbert_cli.tasks.choose import Source, parse_named, parse_texts, read_unlabelled
+from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
@@ -25,6 +26,7 @@ from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import OwnTeacher, ask, check_teacher, columns, read_rows, write_rows
+from sqbert_cli.training.unlabelled import joined
 from tests.conftest import WORDS, run_sqbert
 
 CPU = torch.device("cpu")
@@ -207,7 +209,8 @@ def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
         (text_lesson(student, likeness, known, 0.0, class_weights=False), likeness, "pairs.jsonl"),
         (span_lesson(student, answers, known), answers, "questions.jsonl"),
     ):
-        read = read_pairs(tmp_path / file, head).records
+        dataset = Dataset(name=head.name, head=head, metrics=(), train=Split(name="", records=tuple(known)), dev=())
+        read = read_unlabelled(tmp_path / file, dataset, Source()).records
         assert [(record.text, record.pair) for record in read] == [(record.text, record.pair) for record in pairs]
         guidance = Guidance(teachers={head.name: teacher}, unlabelled={head.name: read})
         (taught,), _ = returned(guided(guidance, student, [lesson], Run(tmp_path, CPU, torch.float32)))
@@ -216,11 +219,30 @@ def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
         for row, target in zip(rows[1:], taught.targets[1:].tolist(), strict=True):
             if head is likeness:
                 assert target == row.argmax()
-            else:
-                assert target[0] == row[:, 0].argmax()
-                assert row[target[1], 1] == row[target[0] :, 1].max()
-    with pytest.raises(SqbertError, match="is plain text"):
-        read_pairs(tmp_path / "texts.txt", likeness)
+        with pytest.raises(SqbertError, match="holds single texts"):
+            read_unlabelled(tmp_path / "texts.txt", dataset, Source())
+    guidance = Guidance(teachers={"answers": teacher}, unlabelled={"answers": [Record("a", "film " * 999)]})
+    with pytest.raises(SqbertError, match="`answers`: nothing to learn from"):
+        returned(guided(guidance, student, [span_lesson(student, answers, known)], Run(tmp_path, CPU, torch.float32)))
+
+
+@pytest.mark.parametrize(
+    ("scores", "target"),
+    [
+        ([(0, 0), (9, 9), (9, 9), (1, 0), (5, 3), (0, 4), (9, 9)], (4, 5)),
+        ([(0, 0), (9, 9), (9, 9), (5, 6), (0, 0), (0, 2), (9, 9)], (3, 3)),
+        ([(6, 4), (9, 9), (9, 9), (5, 4), (0, 0), (0, 2), (9, 9)], (0, 0)),
+    ],
+)
+def test_the_teachers_answer_is_in_the_context_or_there_is_none(
+    scores: list[tuple[int, int]], target: tuple[int, int], make_model: Callable[..., Path]
+) -> None:
+    answers = HeadConfig(name="answers", kind="span")
+    student = read_checkpoint(make_model(heads=(answers,)))
+    lesson = span_lesson(student, answers, [Record("a film good", "it", spans=(Span(2, 6, ""),))])
+    (taught,) = joined(lesson, lesson, [torch.tensor(scores, dtype=torch.float32)]).targets[1:].tolist()  # type: ignore[attr-defined]
+    assert lesson.windows[0].token_type_ids == [0, 0, 0, 1, 1, 1, 1]
+    assert tuple(taught) == target
 
 
 def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -248,6 +270,20 @@ def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path]
     ):
         with pytest.raises(SqbertError, match=message):
             returned(guided(guidance, student, lessons, some))
+
+
+def test_pairs_without_labels_have_the_names_of_the_training_data(tiny_model: Path, tmp_path: Path) -> None:
+    train, more = tmp_path / "train.jsonl", tmp_path / "more.jsonl"
+    train.write_text('{"a": "good", "b": "fun", "label": "x"}\n{"a": "bad", "b": "fun", "label": "y"}\n' * 4)
+    more.write_text('{"a": "good", "b": "bad"}\n{"a": "good"}\n')
+    words = ["finetune", "--train", train, "--dev", train, "--text-field", "a", "--pair-field", "b", "--epochs", "1"]
+    taught = run_sqbert(*words, "--model", tiny_model, "--output", tmp_path / "taught", "--threads", "1")
+    assert taught.status == 0, taught.err
+    words += ["--model", tiny_model, "--teacher", tmp_path / "taught", "--unlabelled", more, "--threads", "1"]
+    ran = run_sqbert(*words, "--output", tmp_path / "out")
+    assert ran.status == 0, ran.err
+    assert "1 examples without labels" in ran.err
+    assert f"{more}:2: no field `b`" in ran.err
 
 
 @pytest.mark.slow

@@ -58,12 +58,15 @@ def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> N
 
 
 def test_renamed_sentences_are_the_labelled_ones_with_other_names_of_the_same_kind(tmp_path: Path) -> None:
-    (tmp_path / "train.conll").write_text("Anna B-PER\nleft O\nOslo B-LOC\n\nBen B-PER\nslept O\n\nNobody O\n")
-    found = {"text": "Eve", "entities": [{"text": "Eve", "label": "PER", "start": 0, "end": 3, "score": 1.0}]}
+    (tmp_path / "train.conll").write_text(
+        "Anna B-PER\nleft O\nOslo B-LOC\n\nRome B-LOC\n\nBen B-PER\nslept O\n\nNobody O\n"
+    )
+    names = [{"text": "Eve", "label": "PER", "score": 1.0}, {"text": "Unsure", "label": "PER", "score": 0.5}]
+    found = {"text": "Eve, Unsure", "entities": names}
     lines = run_script("renamed.py", str(tmp_path / "train.conll"), given=json.dumps(found)).splitlines()
     assert lines
-    assert all(re.fullmatch("(Anna|Ben|Eve) (left Oslo|slept)", line) for line in lines)
-    assert not {"Anna left Oslo", "Ben slept"} & set(lines)
+    assert all(re.fullmatch("(Anna|Ben|Eve) (left (Oslo|Rome)|slept)|Oslo", line) for line in lines)
+    assert not {"Anna left Oslo", "Ben slept", "Rome"} & set(lines)
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def loss(network: ForeignTeacher, lesson: Lesson, rows: Sequence[int]) -> Tensor
 
 @torch.inference_mode()
 def score(network: ForeignTeacher, dev: Lesson) -> float:
-    """Accuracy, or F1 of entities as conlleval has it."""
+    """Accuracy, or F1 of entities as conlleval has it; of windows, which texts of some sentences fill one by one."""
     network.network.eval()
     found = [
         row.argmax(-1)
@@ -86,6 +86,8 @@ def main(
     frozen_layers: int = 2,
 ) -> None:
     (dataset,) = parse_multi([task], Source())
+    if dataset.head.kind not in ("sequence", "token") or dataset.head.problem_type != "single_label_classification":
+        raise typer.BadParameter(f"{dataset.name}: only labels of texts and entities are taught here")
     settings = FinetuneSettings(
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, embedding_rate=0.0, warmup_fraction=0.08
     )

@@ -12,10 +12,8 @@ from sqbert_cli.commands.training_view import show_scores
 from sqbert_cli.console import show_warning, talk
 from sqbert_cli.evaluation import judge
 from sqbert_cli.records import Record
-from sqbert_cli.tasks.choose import counts_of, problems_of, read_pairs
+from sqbert_cli.tasks.choose import Source, counts_of, problems_of, read_unlabelled
 from sqbert_cli.tasks.dataset import Dataset, bad_lines, split_hash
-from sqbert_cli.tasks.running_text import read_text
-from sqbert_cli.text.fields import Fields
 from sqbert_cli.training.run import Run, finish_run, round_weights
 
 
@@ -28,23 +26,15 @@ def show_datasets(datasets: Iterable[Dataset]) -> None:
             talk.print(line)
 
 
-def read_unlabelled(
-    files: Mapping[str, Path], datasets: Iterable[Dataset], fields: Fields, characters: int
-) -> Mapping[str, Sequence[Record]]:
-    """Return the texts of each head, or the pairs of texts where it is about such; `characters` are of texts."""
+def read_texts(files: Mapping[str, Path], datasets: Iterable[Dataset], source: Source) -> dict[str, Sequence[Record]]:
+    """Return the examples without labels of each head that has a file of them."""
     found: dict[str, Sequence[Record]] = {}
-    for dataset in datasets:
-        name = dataset.head.name
-        if name not in files:
-            continue
-        if any(record.pair is not None for record in dataset.train.records):
-            split = read_pairs(files[name], dataset.head, fields)
-        else:
-            split = read_text([files[name]], characters, shortest=1)
+    for name, dataset in ((dataset.head.name, dataset) for dataset in datasets if dataset.head.name in files):
+        split = read_unlabelled(files[name], dataset, source)
         if split.bad:
             show_warning(bad_lines(split))
         found[name] = split.records
-        talk.print(f"{name}: {files[name]}: {len(split.records):,} texts without labels")
+        talk.print(f"{name}: {files[name]}: {len(split.records):,} examples without labels")
     return found
 
 

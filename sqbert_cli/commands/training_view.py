@@ -16,7 +16,8 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.console import data, printable, show_warning, talk
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.corpus import Tokenized
-from sqbert_cli.training.finetune import Evaluation, LeftOut
+from sqbert_cli.training.finetune import Evaluation
+from sqbert_cli.training.lessons import LeftOut
 from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
 from sqbert_cli.training.pretrain import Divided, HeldOut
 from sqbert_cli.training.processes import Processes

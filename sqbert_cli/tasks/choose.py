@@ -12,8 +12,8 @@ from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined,
 from sqbert_cli.tasks.entities import entity_labels
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
+from sqbert_cli.tasks.nli import COLUMNS, columns_of, nli_dataset, read_nli
 from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
-from sqbert_cli.tasks.nli import nli_dataset, read_nli
 from sqbert_cli.tasks.running_text import masked_dataset, read_text
 from sqbert_cli.tasks.spans import (
     ANSWER_FIELDS,
@@ -144,17 +144,23 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
             return read_split(path, source.fields, source.problem, source.format)
 
 
-def read_pairs(path: Path, head: HeadConfig, own: Fields = DEFAULT_FIELDS) -> Split:
-    """Read pairs of texts without labels: fields `text` and `pair`, or `own`; or SQuAD's `context` and `question`."""
-    fields = QuestionFields() if head.kind == "span" else Fields(pair="pair")
-    if own.pair is not None:
-        fields = replace(own, label=None)
-    if guess_format(path) == "text":
+def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
+    """Read more of what a task is about, without labels: texts, or pairs of texts where its examples are such."""
+    format, own = guess_format(path), replace(source.fields, label=None)
+    if all(record.pair is None for record in dataset.train.records):
+        if format == "text":
+            return read_text([path], source.characters, shortest=1)
+        return make_split(str(path), read_records(path, format, own))
+    if format in ("text", "conll"):
         raise SqbertError(
-            f"`{path}` is plain text, `{head.name}` is about pairs of texts",
-            hint=f"give a JSONL, CSV or TSV file with fields `{fields.text}` and `{fields.pair}`",
+            f"`{path}` holds single texts, `{dataset.name}` is about pairs", hint="pairs are JSONL, CSV or TSV"
         )
-    return make_split(str(path), read_records(path, "auto", fields))
+    if dataset.head.kind == "span":
+        own = own if own.pair else QuestionFields()
+    elif not own.pair:
+        text, pair = columns_of(path, format, COLUMNS[:2])
+        own = Fields(text=text, pair=pair)
+    return make_split(str(path), read_records(path, format, own))
 
 
 def counts_of(dataset: Dataset) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,8 @@ def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
 
 
 def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
-    for item in read_records(path, format, _fields(path, format)):
+    text, pair, label = columns_of(path, format, COLUMNS)
+    for item in read_records(path, format, Fields(text=text, pair=pair, label=label)):
         if isinstance(item, BadRecord):
             yield item
         elif (label := str(item.gold).lower()) in SPELLED:
@@ -51,17 +52,14 @@ def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
             yield BadRecord(item.source, f"the label `{item.gold}` is none of {', '.join(LABELS)}")
 
 
-def _fields(path: Path, format: Format) -> Fields:
-    """Find the names in the first line: a header, or the keys of an object."""
+def columns_of(path: Path, format: Format, wanted: Sequence[Sequence[str]]) -> list[str]:
+    """Find one of the names of each column in the first line: a header, or the keys of an object."""
     if path == STDIN:
         raise SqbertError("the pairs are not read from standard input", hint="name a file")
     first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "").rstrip("\r\n")
-    names = KEYS.findall(first) if format == "jsonl" else first.split("," if format == "csv" else "\t")
-    found = [next((name for name in wanted if name in names), None) for wanted in COLUMNS]
-    if None in found:
-        wanted = "; ".join(" or ".join(f"`{name}`" for name in names) for names in COLUMNS)
-        raise SqbertError(
-            f"`{path}` does not name its columns of two sentences and a label", hint=f"expected: {wanted}"
-        )
-    text, pair, label = (str(name) for name in found)
-    return Fields(text=text, pair=pair, label=label)
+    there = KEYS.findall(first) if format == "jsonl" else first.split("," if format == "csv" else "\t")
+    found = [name for names in wanted for name in [name for name in names if name in there][:1]]
+    if len(found) < len(wanted):
+        expected = "; ".join(" or ".join(f"`{name}`" for name in names) for names in wanted)
+        raise SqbertError(f"`{path}` does not name its columns", hint=f"expected: {expected}")
+    return found

@@ -18,6 +18,7 @@ from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
+from sqbert_cli.training.lessons import LeftOut, check_lessons
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
@@ -57,14 +58,6 @@ class FinetuneSettings(OptimiserSettings):
     def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
         length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
         return min(length, base.config.max_position_embeddings)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Examples that cannot be learnt from: their question is too long for a window, or their answer is in none."""
-
-    head: str
-    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -112,12 +105,10 @@ def finetune(
         for dataset in datasets
     ]
     _check_options([dataset.head for dataset in datasets], settings)
-    if empty := [lesson.head.name for lesson in lessons if not lesson.windows]:
-        raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")
+    yield from check_lessons(lessons)
     guide = None
     if guidance is not None:
         lessons, guide = yield from guided(guidance, student, lessons, run)
-    yield from (LeftOut(lesson.head.name, lesson.left_out) for lesson in lessons if lesson.left_out)
     if vectors is not None:
         lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
     told = {

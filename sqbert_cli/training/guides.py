@@ -15,7 +15,7 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
 from sqbert_cli.training.distil import states_loss
-from sqbert_cli.training.lessons import Hint, Lesson
+from sqbert_cli.training.lessons import Hint, LeftOut, Lesson, check_lessons
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import (
     TOLD,
@@ -119,7 +119,7 @@ def state_teacher(guidance: Guidance, student: Checkpoint) -> Checkpoint:
 
 def guided(
     guidance: Guidance, student: Checkpoint, lessons: Sequence[Lesson], run: Run
-) -> Generator[TeacherScores, None, tuple[list[Lesson], Guide]]:
+) -> Generator[TeacherScores | LeftOut, None, tuple[list[Lesson], Guide]]:
     """Return the lessons, each with its texts without labels, and the guide through them.
 
     Scores are asked for once; with hidden states, which are too many to keep, at each step.
@@ -133,6 +133,7 @@ def guided(
         for lesson in lessons
         if (name := lesson.head.name) in texts
     }
+    yield from check_lessons(more.values())
     for lesson in (*lessons, *more.values()):
         if lesson.head.name in guidance.teachers:
             check_teacher(guidance.teachers[lesson.head.name], student, lesson)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.predict.vectors import batch_vectors, mean_pooled
 from sqbert_cli.tasks import classification
@@ -26,6 +27,14 @@ VECTOR_WEIGHT = 10.0
 """Cosines of encoders that are alike differ by hundredths: without it the other lessons would drown them."""
 LOWEST = -1e4
 """Logit of what cannot be."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Examples that cannot be learnt from: their question is too long for a window, or their answer is in none."""
+
+    head: str
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -188,3 +197,12 @@ class VectorLesson(Lesson):
             wanted = batch_vectors(self.wanted, batch).float()
         ours = student.network.heads[self.head.name](mean_pooled(hidden, batch)).float()
         return VECTOR_WEIGHT * (1 - functional.cosine_similarity(ours, wanted)).mean().cpu()
+
+
+def check_lessons(lessons: Collection[Lesson]) -> Iterator[LeftOut]:
+    """Tell what fits into no window; raise `SqbertError` where nothing is left of a lesson."""
+    for lesson in lessons:
+        if lesson.left_out:
+            yield LeftOut(lesson.head.name, lesson.left_out)
+    if empty := [lesson.head.name for lesson in lessons if not lesson.windows]:
+        raise SqbertError(f"`{empty[0]}`: nothing to learn from", hint="use a larger `--max-length`, or other data")

@@ -33,7 +33,7 @@ TEACHER_WINDOWS = 2_048
 
 @dataclass(frozen=True)
 class TeacherScores:
-    """The teacher has been asked for its scores of the training examples."""
+    """The teacher has been asked for its scores of the training examples, of each that is there twice once."""
 
     done: int
     examples: int

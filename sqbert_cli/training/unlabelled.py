@@ -11,7 +11,9 @@ from torch import Tensor
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
+from sqbert_cli.tasks.answers import NO_ANSWER
 from sqbert_cli.tasks.entities import NOT_LEARNT
+from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
 from sqbert_cli.training.lessons import Lesson, SpanLesson, TextLesson, TokenLesson
 
@@ -36,12 +38,15 @@ def unlabelled_lesson(lesson: Lesson, records: Sequence[Record], student: Checkp
 
 def joined(lesson: Lesson, more: Lesson, rows: Sequence[Tensor]) -> Lesson:
     """Return a lesson with the windows of another behind its own; `rows` are the teacher's scores of those."""
-    all_of = replace(lesson, windows=(*lesson.windows, *more.windows), left_out=(*lesson.left_out, *more.left_out))
+    all_of = replace(lesson, windows=(*lesson.windows, *more.windows))
     match all_of:
         case TextLesson(targets=known):
             return replace(all_of, targets=torch.cat([known, _choices(all_of, torch.stack(list(rows)))]))
         case SpanLesson(targets=known):
-            return replace(all_of, targets=torch.cat([known, torch.stack([_span(row) for row in rows])]))
+            return replace(
+                all_of,
+                targets=torch.cat([known, torch.tensor([_span(*one) for one in zip(more.windows, rows, strict=True)])]),
+            )
     assert isinstance(all_of, TokenLesson)
     assert isinstance(more, TokenLesson)
     tags = (
@@ -62,7 +67,13 @@ def _choices(lesson: TextLesson, scores: Tensor) -> Tensor:
             return scores
 
 
-def _span(scores: Tensor) -> Tensor:
-    """The likeliest start, and the likeliest end that is not before it. *Shapes:* (T, 2) -> (2,)."""
-    start = scores[:, 0].argmax()
-    return torch.stack([start, start + scores[start:, 1].argmax()])
+def _span(window: Window, scores: Tensor) -> tuple[int, int]:
+    """Where the teacher has the answer begin and end in the context, or `NO_ANSWER`. *Shape:* (T, 2)."""
+    first = window.token_type_ids.index(1)
+    inside = scores[first:-1]
+    if not len(inside):
+        return NO_ANSWER
+    start = int(inside[:, 0].argmax())
+    end = start + int(inside[start:, 1].argmax())
+    said = inside[start, 0] + inside[end, 1]
+    return (first + start, first + end) if said > scores[0].sum() else NO_ANSWER
