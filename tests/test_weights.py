@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sqbert_cli.api import classify, find_entities
+from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.training.foreign import load_teacher
 from tests.conftest import ROOT
@@ -55,6 +56,18 @@ def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> N
             assert paragraph["context"][answer["answer_start"] : end] == answer["text"]
             assert answer["text"] not in one["question"]
             assert one["question"].endswith("?")
+
+
+def test_an_average_stands_between_two_models(tmp_path: Path) -> None:
+    base, other = load_checkpoint(), load_checkpoint()
+    name = "heads.sst2.classifier.bias"
+    other.network.state_dict()[name].add_(1)
+    write_checkpoint(other, tmp_path / "other")
+    run_script("average.py", str(tmp_path / "other"), "sqbert-small", "0.25", str(tmp_path / "between"))
+    between = load_checkpoint(str(tmp_path / "between")).network.state_dict()
+    for key, tensor in base.network.state_dict().items():
+        wanted = tensor + 0.25 if key == name else tensor
+        assert torch.allclose(between[key].float(), wanted.float(), atol=1e-3), key
 
 
 def test_renamed_sentences_are_the_labelled_ones_with_other_names_of_the_same_kind(tmp_path: Path) -> None:
