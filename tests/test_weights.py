@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 from sqbert_cli.api import classify, find_entities
-from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.training.foreign import load_teacher
 from tests.conftest import ROOT
@@ -56,30 +54,6 @@ def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> N
             assert paragraph["context"][answer["answer_start"] : end] == answer["text"]
             assert answer["text"] not in one["question"]
             assert one["question"].endswith("?")
-
-
-def test_an_average_stands_between_two_models(tmp_path: Path) -> None:
-    base, other = load_checkpoint(), load_checkpoint()
-    name = "heads.sst2.classifier.bias"
-    other.network.state_dict()[name].add_(1)
-    write_checkpoint(other, tmp_path / "other")
-    run_script("average.py", str(tmp_path / "other"), "sqbert-small", "0.25", str(tmp_path / "between"))
-    between = load_checkpoint(str(tmp_path / "between")).network.state_dict()
-    for key, tensor in base.network.state_dict().items():
-        wanted = tensor + 0.25 if key == name else tensor
-        assert torch.allclose(between[key].float(), wanted.float(), atol=1e-3), key
-
-
-def test_renamed_sentences_are_the_labelled_ones_with_other_names_of_the_same_kind(tmp_path: Path) -> None:
-    (tmp_path / "train.conll").write_text(
-        "Anna B-PER\nleft O\nOslo B-LOC\n\nRome B-LOC\n\nBen B-PER\nslept O\n\nNobody O\n"
-    )
-    names = [{"text": "Eve", "label": "PER", "score": 1.0}, {"text": "Unsure", "label": "PER", "score": 0.5}]
-    found = {"text": "Eve, Unsure", "entities": names}
-    lines = run_script("renamed.py", str(tmp_path / "train.conll"), given=json.dumps(found)).splitlines()
-    assert lines
-    assert all(re.fullmatch("(Anna|Ben|Eve) (left (Oslo|Rome)|slept)|Oslo", line) for line in lines)
-    assert not {"Anna left Oslo", "Ben slept", "Rome"} & set(lines)
 
 
 @pytest.mark.slow

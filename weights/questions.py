@@ -1,4 +1,4 @@
-"""Make questions from paragraphs: `sqbert ner < paragraphs.txt | python questions.py [SEED] > made.json`.
+"""Make questions from paragraphs: `sqbert ner < paragraphs.txt | python questions.py > made.json`.
 
 After Lewis, Denoyer and Riedel 2019 (cloze questions made from running text) and Fabbri et al. 2020 (question word,
 what stands after the answer, what stands before it): the answer is a name, a year or a number, the question its clause
@@ -90,7 +90,7 @@ def questions(record: dict[str, Any], number: int, rng: random.Random) -> Iterat
 
 
 def main() -> None:
-    rng = random.Random(int(sys.argv[1]) if len(sys.argv) > 1 else SEED)
+    rng = random.Random(SEED)
     records = (json.loads(line) for line in sys.stdin)
     made = [
         {"context": record["text"], "qas": list(questions(record, number, rng))}
