@@ -137,7 +137,7 @@ def finetune(
 
     from dataclasses import asdict, replace
 
-    from sqbert_cli.commands.finetune_runs import finish, read_texts, show_datasets
+    from sqbert_cli.commands.finetune_runs import finish, gather_unlabelled, show_datasets
     from sqbert_cli.commands.training_view import hush, show_training
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
@@ -171,7 +171,7 @@ def finetune(
     show_datasets(datasets)
     names = [dataset.head.name for dataset in datasets]
     teachers, files = parse_named("--teacher", teacher or [], names, names), parse_texts(unlabelled or [], names)
-    texts = read_texts(files, datasets, source)
+    texts = gather_unlabelled(files, datasets, source)
     use_threads(threads)
     base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(

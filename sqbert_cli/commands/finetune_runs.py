@@ -26,7 +26,9 @@ def show_datasets(datasets: Iterable[Dataset]) -> None:
             talk.print(line)
 
 
-def read_texts(files: Mapping[str, Path], datasets: Iterable[Dataset], source: Source) -> dict[str, Sequence[Record]]:
+def gather_unlabelled(
+    files: Mapping[str, Path], datasets: Iterable[Dataset], source: Source
+) -> dict[str, Sequence[Record]]:
     """Return the examples without labels of each head that has a file of them."""
     found: dict[str, Sequence[Record]] = {}
     for name, dataset in ((dataset.head.name, dataset) for dataset in datasets if dataset.head.name in files):
