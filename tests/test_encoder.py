@@ -112,6 +112,24 @@ def test_a_grouped_layer_equals_a_loop_over_its_groups(groups: int) -> None:
     torch.testing.assert_close(layer(hidden), torch.cat(parts, -1) + disk["bias"])
 
 
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_group_by_group_in_bfloat16_gives_the_products_and_gradients_of_float32(groups: int) -> None:
+    layer = GroupedLinear(12, 24, groups)
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.normal_(layer.bias)
+    hidden, wanted = torch.randn(2, 5, 12, requires_grad=True), torch.randn(2, 5, 24)
+    learnt = (hidden, layer.weight, layer.bias)
+    outcome = layer(hidden)
+    exact = torch.autograd.grad((outcome * wanted).sum(), learnt)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = layer(hidden)
+    assert rounded.dtype == torch.bfloat16
+    gradients = torch.autograd.grad((rounded.float() * wanted).sum(), learnt)
+    torch.testing.assert_close(rounded.float(), outcome, atol=0.1, rtol=0.02)
+    for ours, theirs in zip(gradients, exact, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.2, rtol=0.02)
+
+
 def test_padding_does_not_change_logits() -> None:
     model = reference("SqueezeBert", "SequenceClassification", TINY)
     network, name = ours(model)

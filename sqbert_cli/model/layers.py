@@ -1,8 +1,6 @@
 """Grouped position-wise layers and attention.
 
-A grouped layer is the paper's convolution of kernel size 1 (section 3), run as one batched product.
-
-Letters in shapes: B texts of a batch, T tokens, N = B * T, C channels, H heads, D channels of a head, G groups.
+Letters in shapes: B texts of a batch, T tokens, C channels, H heads, D channels of a head, G groups.
 On disk a layer is a Conv1d of the reference, (out, in / G, 1); in memory it is (G, in / G, out / G), ready for the
 product. The state-dict hooks are the only place that knows both.
 """
@@ -17,14 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sqbert_cli.model.config import SqueezeBertConfig
-
-
-def grouped_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """*Shapes:* (B, T, in), (G, in/G, out/G), (G, 1, out/G) -> (B, T, out)."""
-    batch, length, _ = hidden.shape
-    grouped = hidden.reshape(batch * length, weight.shape[0], -1).transpose(0, 1)  # (G, N, in/G)
-    product = torch.baddbmm(bias, grouped, weight)  # (G, N, out/G)
-    return product.transpose(0, 1).reshape(batch, length, -1)  # (B, T, out)
+from sqbert_cli.model.grouped import grouped_linear
 
 
 def _from_disk(state: Mapping[str, Tensor], prefix: str, groups: int) -> tuple[Tensor, Tensor]:
@@ -76,7 +67,8 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, mask_bias: Tensor) -> Tensor:
         """*Shapes:* (B, T, C), (B, 1, 1, T) -> (B, T, C)."""
         query, key, value = self.project(hidden)
-        scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias  # (B, H, T, T)
+        scores = (query * self.scale) @ key.transpose(2, 3)  # (B, H, T, T)
+        scores = scores + mask_bias.to(scores.dtype)  # bfloat16 while training: the largest tensor is not widened
         context = self.dropout(scores.softmax(-1)) @ value  # (B, H, T, D)
         return context.transpose(1, 2).flatten(2)  # (B, T, C)
 

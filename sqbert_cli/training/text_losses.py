@@ -77,7 +77,8 @@ class Look:
 def hidden_words(model: Checkpoint, states: Tensor, part: Reading) -> Tensor:
     """What a model says of the hidden words. *Shapes:* (B, T, C) -> (M, V), float32."""
     head = model.network.heads[model.head("masked_word").name]
-    return head(states[part.hidden.to(states.device)]).float()[:, : model.tokenizer.vocab_size]
+    scores, words = head(states[part.hidden.to(states.device)]).float(), model.tokenizer.vocab_size
+    return scores if scores.shape[1] == words else scores[:, :words]  # the slope of a slice is a copy of all scores
 
 
 def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run: Run) -> Guided:

@@ -1,0 +1,55 @@
+"""The product of a grouped position-wise layer: the paper's convolution of kernel size 1 (section 3).
+
+Letters in shapes: B texts of a batch, T tokens, N = B * T, G groups.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def grouped_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """*Shapes:* (B, T, in), (G, in/G, out/G), (G, 1, out/G) -> (B, T, out)."""
+    batch, length, _ = hidden.shape
+    if hidden.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        rows = hidden.reshape(batch * length, -1)
+        product = _GroupByGroup.apply(rows.to(dtype), weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
+        return product.view(batch, length, -1)
+    grouped = hidden.reshape(batch * length, weight.shape[0], -1).transpose(0, 1)  # (G, N, in/G)
+    product = torch.baddbmm(bias, grouped, weight)  # (G, N, out/G)
+    return product.transpose(0, 1).reshape(batch, length, -1)  # (B, T, out)
+
+
+class _GroupByGroup(torch.autograd.Function):
+    """The same for training in bfloat16 on a processor, where one batched product copies all that it reads and writes.
+
+    Each group's product reads and writes its own columns where they are.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """*Shapes:* (N, in), (G, in/G, out/G), (G, 1, out/G) -> (N, out)."""
+        ctx.save_for_backward(rows, weight)
+        groups = len(weight)
+        product = rows.new_empty(len(rows), bias.numel())
+        for group, (ours, out) in enumerate(zip(rows.chunk(groups, 1), product.chunk(groups, 1), strict=True)):
+            torch.addmm(bias[group], ours, weight[group], out=out)
+        return product
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """*Shapes:* (N, out) -> those of `forward`'s three."""
+        rows, weight = ctx.saved_tensors
+        groups = len(weight)
+        of_rows, of_weight = torch.empty_like(rows), torch.empty_like(weight)
+        columns = (tensor.chunk(groups, 1) for tensor in (rows, slope, of_rows))
+        for group, (ours, theirs, out) in enumerate(zip(*columns, strict=True)):
+            torch.mm(theirs, weight[group].t(), out=out)
+            torch.mm(ours.t(), theirs, out=of_weight[group])
+        return of_rows, of_weight, slope.sum(0).view(groups, 1, -1)
