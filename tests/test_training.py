@@ -390,6 +390,27 @@ def test_frozen_embeddings_stay_and_biases_and_norms_do_not_decay(tiny_model: Pa
             assert decay[id(parameter)] == (0 if plain else 0.01), name
 
 
+FAULTS = """
+import platform, resource, torch
+from sqbert_cli.model.device import keep_freed_memory
+keep_freed_memory()
+faults = []
+for _ in range(24):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(platform.libc_ver()[0] or "none", *faults)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
+def test_memory_that_a_step_frees_serves_the_next() -> None:
+    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    libc, first, *others = told.split()
+    if libc == "glibc":  # the first few may still not fit into what another left
+        assert sum(map(int, others[-12:])) < int(first) / 10
+
+
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
     layer = torch.nn.Linear(1, 1)
     trainer = make_trainer(layer, OptimiserSettings(learning_rate=1.0, warmup_fraction=0.2), 10)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
 from sqbert_cli.model.encoder import Encoder
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+"""Of glibc's `malloc.h`."""
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -31,6 +37,15 @@ def use_threads(count: int | None) -> None:
     """None leaves it to torch: one for each core."""
     if count is not None:
         torch.set_num_threads(count)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what one step frees for the next; taking it back from the kernel, page by page, costs
+    up to a quarter of a step. Elsewhere than on Linux with glibc nothing changes.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def compile_layers(encoder: Encoder, device: torch.device) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.device import keep_freed_memory
 from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.processes import ALONE, Processes
 
@@ -120,6 +121,7 @@ def make_trainer(
 def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) -> Iterator[Step]:
     """Run the steps that are left. `losses(step)` yields this process's parts of a step; the losses of all add up."""
     parameters = [parameter for group in trainer.optimiser.param_groups for parameter in group["params"]]
+    keep_freed_memory()
     for step in range(trainer.progress.step, trainer.steps):
         started = time.perf_counter()
         torch.manual_seed((trainer.settings.seed * 1_000 + trainer.processes.rank) * 1_000_003 + step)
