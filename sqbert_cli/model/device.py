@@ -40,8 +40,10 @@ def use_threads(count: int | None) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what one step frees for the next; taking it back from the kernel, page by page, costs
-    up to a quarter of a step. Elsewhere than on Linux with glibc nothing changes.
+    """Have the C library keep what one step frees for the next, for the rest of the process.
+
+    Taking it back from the kernel, page by page, costs up to a quarter of a step. Elsewhere than on Linux with glibc
+    nothing changes.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_MAX, 0)

@@ -91,8 +91,9 @@ class Encoder(nn.Module):
         -> `num_hidden_layers` + 1 tensors (B, T, C).
         """
         hidden = self.embeddings(input_ids, token_type_ids)
-        lowest = torch.finfo(hidden.dtype).min
-        mask_bias = ((1 - attention_mask) * lowest).to(hidden.dtype)[:, None, None, :]  # (B, 1, 1, T)
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype  # of the scores
+        mask_bias = ((1 - attention_mask) * torch.finfo(dtype).min).to(dtype)[:, None, None, :]  # (B, 1, 1, T)
         states = [hidden]
         for block in self.encoder.layers:
             states.append(block(states[-1], mask_bias))

@@ -14,12 +14,17 @@ from torch.autograd.function import once_differentiable
 
 def grouped_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """*Shapes:* (B, T, in), (G, in/G, out/G), (G, 1, out/G) -> (B, T, out)."""
-    batch, length, _ = hidden.shape
     if hidden.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
-        rows = hidden.reshape(batch * length, -1)
-        product = _GroupByGroup.apply(rows.to(dtype), weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
-        return product.view(batch, length, -1)
+        rows = hidden.flatten(0, 1).to(dtype)
+        product = _GroupByGroup.apply(rows, weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
+        return product.unflatten(0, hidden.shape[:2])
+    return batched(hidden, weight, bias)
+
+
+def batched(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """All groups in one product. *Shapes:* as `grouped_linear`."""
+    batch, length, _ = hidden.shape
     grouped = hidden.reshape(batch * length, weight.shape[0], -1).transpose(0, 1)  # (G, N, in/G)
     product = torch.baddbmm(bias, grouped, weight)  # (G, N, out/G)
     return product.transpose(0, 1).reshape(batch, length, -1)  # (B, T, out)

@@ -67,8 +67,7 @@ class Attention(nn.Module):
     def forward(self, hidden: Tensor, mask_bias: Tensor) -> Tensor:
         """*Shapes:* (B, T, C), (B, 1, 1, T) -> (B, T, C)."""
         query, key, value = self.project(hidden)
-        scores = (query * self.scale) @ key.transpose(2, 3)  # (B, H, T, T)
-        scores = scores + mask_bias.to(scores.dtype)  # bfloat16 while training: the largest tensor is not widened
+        scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias  # (B, H, T, T)
         context = self.dropout(scores.softmax(-1)) @ value  # (B, H, T, D)
         return context.transpose(1, 2).flatten(2)  # (B, T, C)
 

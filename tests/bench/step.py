@@ -19,18 +19,13 @@ from torch import Tensor
 from sqbert_cli.model import layers
 from sqbert_cli.model.device import keep_freed_memory
 from sqbert_cli.model.encoder import Encoder
+from sqbert_cli.model.grouped import batched
 from sqbert_cli.models import load_checkpoint
-
-
-def batched(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    batch, length, _ = hidden.shape
-    grouped = hidden.reshape(batch * length, weight.shape[0], -1).transpose(0, 1)
-    return torch.baddbmm(bias, grouped, weight).transpose(0, 1).reshape(batch, length, -1)
 
 
 def wide_mask(self: layers.Attention, hidden: Tensor, mask_bias: Tensor) -> Tensor:
     query, key, value = self.project(hidden)
-    scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias
+    scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias.float()
     return (self.dropout(scores.softmax(-1)) @ value).transpose(1, 2).flatten(2)
 
 
