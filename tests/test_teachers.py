@@ -219,8 +219,12 @@ def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
         for row, target in zip(rows[1:], taught.targets[1:].tolist(), strict=True):
             if head is likeness:
                 assert target == row.argmax()
-        with pytest.raises(SqbertError, match="holds single texts"):
+        (tmp_path / "texts.txt").write_text("a film\n")
+        with pytest.raises(SqbertError, match="does not name its columns" if head is likeness else "single texts"):
             read_unlabelled(tmp_path / "texts.txt", dataset, Source())
+        (tmp_path / "sick.txt").write_text("pair_ID\tsentence_A\tsentence_B\n1\ta film\tnot awful\n")
+        if head is likeness:
+            assert read_unlabelled(tmp_path / "sick.txt", dataset, Source()).records[0].pair == "not awful"
     guidance = Guidance(teachers={"answers": teacher}, unlabelled={"answers": [Record("a", "film " * 999)]})
     with pytest.raises(SqbertError, match="`answers`: nothing to learn from"):
         returned(guided(guidance, student, [span_lesson(student, answers, known)], Run(tmp_path, CPU, torch.float32)))

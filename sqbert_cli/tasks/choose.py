@@ -151,6 +151,8 @@ def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
         if format == "text":
             return read_text([path], source.characters, shortest=1)
         return make_split(str(path), read_records(path, format, own))
+    if format == "text" and dataset.head.kind == "sequence" and not own.pair:
+        format = "tsv"  # as `read_nli`: SNLI's and SICK's own files
     if format in ("text", "conll"):
         raise SqbertError(
             f"`{path}` holds single texts, `{dataset.name}` is about pairs", hint="pairs are JSONL, CSV or TSV"
