@@ -85,7 +85,7 @@ def finetune(
     dropout: settings.Dropout = 0.0,
     label_smoothing: settings.LabelSmoothing = 0.0,
     class_weights: settings.ClassWeights = False,
-    freeze_embeddings: settings.FreezeEmbeddings = False,
+    embedding_rate: settings.EmbeddingRate = 1.0,
     teacher: settings.Teacher = None,
     unlabelled: settings.Unlabelled = None,
     teacher_weight: settings.TeacherWeight = TEACHER_WEIGHT,
@@ -176,7 +176,7 @@ def finetune(
     base = load_checkpoint(model, offline=offline)
     chosen = FinetuneSettings(
         learning_rate=learning_rate,
-        embedding_rate=0.0 if freeze_embeddings else 1.0,
+        embedding_rate=embedding_rate,
         warmup_fraction=warmup,
         weight_decay=weight_decay,
         max_grad_norm=max_grad_norm,

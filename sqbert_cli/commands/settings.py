@@ -57,8 +57,14 @@ LabelSmoothing = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, 
 ClassWeights = Annotated[
     bool, typer.Option("--class-weights", rich_help_panel=TRAINING, help="Rare labels weigh more.")
 ]
-FreezeEmbeddings = Annotated[
-    bool, typer.Option("--freeze-embeddings", rich_help_panel=TRAINING, help="Leave embeddings alone.")
+EmbeddingRate = Annotated[
+    float,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        min=0,
+        max=1,
+        help="Learning rate of the embeddings, as a share of the others'; 0 leaves them alone.",
+    ),
 ]
 Teacher = Annotated[
     list[str] | None,

@@ -29,8 +29,8 @@ FEWEST_WORDS = 100
 HEAD = HeadConfig(name="logits", kind="sequence", labels=("0", "1"))
 PACKAGE = Path(__file__).parents[1]
 SHARED = (
-    "errors.py", "model/__init__.py", "model/config.py", "model/layers.py", "model/encoder.py", "model/heads.py",
-    "model/network.py", "phone/__init__.py", "phone/runner.py",
+    "errors.py", "model/__init__.py", "model/config.py", "model/grouped.py", "model/layers.py", "model/encoder.py",
+    "model/heads.py", "model/network.py", "phone/__init__.py", "phone/runner.py",
 )  # fmt: skip
 """Our own modules that the runner in Termux imports."""
 
