@@ -12,7 +12,7 @@ from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined,
 from sqbert_cli.tasks.entities import entity_labels
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
-from sqbert_cli.tasks.nli import COLUMNS, columns_of, nli_dataset, read_nli
+from sqbert_cli.tasks.nli import COLUMNS, columns_of, guess_pairs, nli_dataset, read_nli
 from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
 from sqbert_cli.tasks.running_text import masked_dataset, read_text
 from sqbert_cli.tasks.spans import (
@@ -151,8 +151,8 @@ def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
         if format == "text":
             return read_text([path], source.characters, shortest=1)
         return make_split(str(path), read_records(path, format, own))
-    if format == "text" and dataset.head.kind == "sequence" and not own.pair:
-        format = "tsv"  # as `read_nli`: SNLI's and SICK's own files
+    if dataset.head.kind == "sequence" and not own.pair:
+        format = guess_pairs(path)
     if format in ("text", "conll"):
         raise SqbertError(
             f"`{path}` holds single texts, `{dataset.name}` is about pairs", hint="pairs are JSONL, CSV or TSV"

@@ -30,9 +30,13 @@ UNDECIDED = ("-", "-1")
 
 def read_nli(path: Path, format: Format = "auto") -> Split:
     """Read pairs of sentences; those that have no label by agreement are left out silently, as is usual."""
-    if format == "auto" and (format := guess_format(path)) == "text":
-        format = "tsv"
-    return make_split(name_of(path), _records(path, format))
+    return make_split(name_of(path), _records(path, guess_pairs(path) if format == "auto" else format))
+
+
+def guess_pairs(path: Path) -> Format:
+    """By the file's ending; what would be plain text is a table, as SNLI's and SICK's own files are."""
+    format = guess_format(path)
+    return "tsv" if format == "text" else format
 
 
 def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
