@@ -361,13 +361,17 @@ def test_what_does_not_go_together(arguments: list[str], message: str, tmp_path:
 
 def test_nli_files_of_every_spelling(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n'
-                                      '{"premise": "a", "hypothesis": "b", "label": "-"}\n')  # fmt: skip
+                                      '{"premise": "a", "hypothesis": "b", "label": "-"}\n'
+                                      '{"premise": "a", "label": "neutral"}\n')  # fmt: skip
     (tmp_path / "b.txt").write_text("pair_ID\tsentence_A\tsentence_B\tx\tentailment_judgment\n1\ta\tb\t3\tENTAILMENT\n")
     (tmp_path / "c.tsv").write_text("sentence1\tsentence2\tgold_label\na\tb\tcontradiction\na\tb\tmaybe\n")
     dataset = choose_dataset(
         "nli", Source(train=[tmp_path / name for name in ("a.jsonl", "b.txt")], dev=tmp_path / "c.tsv")
     )
     assert [record.gold for record in dataset.train.records] == ["neutral", "entailment"]
+    assert [bad.reason for bad in dataset.train.bad] == [
+        "no field `hypothesis`; found: `premise`, `label`; the file's first line has one"
+    ]
     assert [record.gold for record in dataset.dev[0].records] == ["contradiction"]
     assert "none of entailment, neutral, contradiction" in dataset.dev[0].bad[0].reason
     (tmp_path / "d.tsv").write_text("one\ttwo\n")

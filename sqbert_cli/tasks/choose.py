@@ -27,7 +27,7 @@ from sqbert_cli.tasks.spans import (
     read_entities,
     read_questions,
 )
-from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, FoundFields, QuestionFields
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
 KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
@@ -161,7 +161,7 @@ def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
         own = own if own.pair else QuestionFields()
     elif not own.pair:
         text, pair = columns_of(path, format, COLUMNS[:2])
-        own = Fields(text=text, pair=pair)
+        own = FoundFields(text=text, pair=pair)
     return make_split(str(path), read_records(path, format, own))
 
 

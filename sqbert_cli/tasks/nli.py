@@ -12,7 +12,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split
 from sqbert_cli.tasks.glue import TASKS
-from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.fields import FoundFields
 from sqbert_cli.text.files import STDIN, name_of, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
@@ -47,7 +47,7 @@ def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
 
 def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
     text, pair, label = columns_of(path, format, COLUMNS)
-    for item in read_records(path, format, Fields(text=text, pair=pair, label=label)):
+    for item in read_records(path, format, FoundFields(text=text, pair=pair, label=label)):
         if isinstance(item, BadRecord):
             yield item
         elif (label := str(item.gold).lower()) in SPELLED:

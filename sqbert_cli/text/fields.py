@@ -31,6 +31,13 @@ class QuestionFields(Fields):
     pair: str | None = "question"
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundFields(Fields):
+    """Names that the first line of a file has, whatever they are."""
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {}
+
+
 DEFAULT_FIELDS = Fields()
 
 
@@ -87,7 +94,9 @@ def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
     """Say which field is not there, and what to do about it."""
     for role, name in vars(fields).items():
         if name is not None and name not in found:
-            return f"no field `{name}`; found: {listed(found)}", f"name the right one with `{fields.OPTIONS[role]}`"
+            option = fields.OPTIONS.get(role)
+            hint = f"name the right one with `{option}`" if option else "the file's first line has one"
+            return f"no field `{name}`; found: {listed(found)}", hint
     return None
 
 
