@@ -23,6 +23,8 @@ from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import hide_words
+from sqbert_cli.tasks.nli import read_nli
+from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
@@ -330,6 +332,8 @@ def test_questions_of_one_context_are_held_out_together(tmp_path: Path) -> None:
         ("ner", "`ner` is not a task"),
         ("ner=none.conll", "`none.conll` does not exist"),
         ("=x", "`=x` is not a task"),
+        ("sst2=tests:README.md", "the GLUE task `sst2` has files of its own, a dev set too"),
+        ("mnli=tests,README.md", "the GLUE task `mnli` has files of its own, a dev set too"),
     ],
 )
 def test_tasks_that_cannot_be(item: str, message: str) -> None:
@@ -350,6 +354,8 @@ def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
         (["--multi", "ner=x", "--task", "ner"], "--multi names its own tasks"),
         (["--data", "."], "give --task, --train or --multi"),
         (["--train", "{file}", "--temperature", "3"], "--temperature and --state-weight go with --teacher"),
+        (["--task", "nli", "--train", "{file}", "--text-field", "a"], "--task nli knows its own fields"),
+        (["--task", "masked", "--train", "{file}", "--input-format", "jsonl"], "--task masked knows its own format"),
     ],
 )
 def test_what_does_not_go_together(arguments: list[str], message: str, tmp_path: Path) -> None:
@@ -374,6 +380,8 @@ def test_nli_files_of_every_spelling(tmp_path: Path) -> None:
     ]
     assert [record.gold for record in dataset.dev[0].records] == ["contradiction"]
     assert "none of entailment, neutral, contradiction" in dataset.dev[0].bad[0].reason
+    (tmp_path / "e.csv").write_text('"premise","hypothesis","label"\n"a, b","c","neutral"\n')
+    assert read_nli(tmp_path / "e.csv").records[0].text == "a, b"
     (tmp_path / "d.tsv").write_text("one\ttwo\n")
     with pytest.raises(SqbertError, match="does not name its columns"):
         choose_dataset("nli", Source(train=[tmp_path / "d.tsv"]))
@@ -408,6 +416,13 @@ def test_what_fits_into_no_window_is_told(tiny_model: Path, tmp_path: Path) -> N
     few = replace(dataset, train=replace(dataset.train, records=dataset.train.records[:1]))
     with pytest.raises(SqbertError, match="nothing to learn from"):
         teach(tiny_model, [few], tmp_path / "none", epochs=1)
+
+
+def test_running_text_that_is_cut_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("the film was not bad but it was very boring and awful\n" * 3)
+    assert read_text([tmp_path / "a"], 1_000).name == f"{tmp_path}/a"
+    cut = read_text([tmp_path / "a", tmp_path / "a"], 200)
+    assert (cut.name, len(cut.records)) == (", ".join([f"{tmp_path}/a (its first 100 characters)"] * 2), 4)
 
 
 def test_a_dev_file_of_hidden_words_is_used(tmp_path: Path) -> None:

@@ -123,6 +123,25 @@ def test_scores_of_texts_and_of_answers_are_those_of_transformers(
         torch.testing.assert_close(row[:2], expected[:2], atol=1e-5, rtol=1e-4)
 
 
+def test_the_pairs_of_a_teacher_with_token_types_are_those_of_its_own_tokenizer(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    student = read_checkpoint(tiny_model)
+    (tmp_path / "vocab.txt").write_text("\n".join(dict.fromkeys(WORDS.split())) + "\n")
+    transformers.ElectraTokenizerFast.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    config = transformers.ElectraConfig(
+        vocab_size=len(WORDS.split()), embedding_size=16, hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64, initializer_range=0.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.ElectraForSequenceClassification(config).save_pretrained(tmp_path)
+    teacher = load_foreign(tmp_path, "electra", student)
+    rows = teacher.rows(teacher.own_head, windows_of(student), CPU)
+    for row, (_, out) in zip(rows, reference(tmp_path, "SequenceClassification"), strict=True):
+        torch.testing.assert_close(row, out.logits[0], atol=1e-5, rtol=1e-4)
+
+
 def test_a_word_piece_that_the_teacher_does_not_know_is_told(make_mpnet: Callable[..., Path], tiny_model: Path) -> None:
     student = read_checkpoint(tiny_model)
     teacher = load_foreign(make_mpnet("TokenClassification", TAGS, without="great"), "mpnet", student)

@@ -254,20 +254,29 @@ def toy_entities() -> Dataset:
     return Dataset(name="toy", head=head, metrics=(), train=split, dev=(split,))
 
 
-@pytest.mark.parametrize("kind", ["labels", "labels of other weights", "entities"])
-def test_accumulation_gives_the_weights_of_one_large_batch(kind: str, tiny_model: Path, tmp_path: Path) -> None:
-    dataset = toy_entities() if kind == "entities" else toy_dataset()
+@pytest.mark.parametrize("kind", ["labels", "labels of other weights", "entities", "scores and weights", "states"])
+def test_accumulation_gives_the_weights_of_one_large_batch(
+    kind: str, trained: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    texts = {"negative": "a bad film", "positive": "it was a very good film"}
+    dataset = toy_entities() if kind == "entities" else toy_dataset(labels=("negative", "positive"), texts=texts)
+    guidance = Guidance(
+        teachers={dataset.head.name: OwnTeacher(read_checkpoint(trained))}, state_weight=float(kind == "states")
+    )
     records = dataset.train.records
     dataset = replace(dataset, train=replace(dataset.train, records=records + records[:1] * 5))  # one label is rarer
     networks, steps = [], 3 * -(-len(dataset.train.records) // 8)
     for batch_size, accumulation in ((8, 1), (2, 4)):
         settings = FinetuneSettings(
             epochs=3, batch_size=batch_size, accumulation=accumulation, learning_rate=1e-4, max_length=32,
-            class_weights=kind == "labels of other weights",
+            class_weights=kind in ("labels of other weights", "scores and weights"),
         )  # fmt: skip
         student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
         run = open_run(tmp_path / str(accumulation), torch.device("cpu"), torch.float32, resume=False)
-        assert sum(isinstance(event, Step) for event in finetune(student, [dataset], settings, run)) == steps
+        events = finetune(
+            student, [dataset], settings, run, guidance if kind in ("scores and weights", "states") else None
+        )
+        assert sum(isinstance(event, Step) for event in events) == steps
         networks.append(student.network.state_dict())
     for name, tensor in networks[0].items():
         torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)

@@ -53,7 +53,7 @@ def evaluate(
     """
     own_labels = options.listed(labels, "--labels")
     likeness = task == "stsb" and method == "embedding"
-    is_glue = task in options.GLUE
+    is_glue, named_fields = task in options.GLUE, bool(text_field or pair_field or label_field)
     options.refuse(
         (
             own_labels and (task or head or pair_field),
@@ -69,6 +69,8 @@ def evaluate(
         (input and is_glue, "a GLUE task has files of its own: name their folder with --data"),
         (task and not is_glue and not input, f"--task {task} needs --input"),
         (data and not is_glue, "--data goes with a GLUE task"),
+        (named_fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (input_format != "auto" and (is_glue or task == "masked"), f"--task {task} knows its own format"),
     )
 
     import json

@@ -127,6 +127,7 @@ def finetune(
         (data and not is_glue, "--data goes with a GLUE task"),
         (task and not is_glue and not train, f"--task {task} needs --train"),
         (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (input_format != "auto" and (is_glue or task == "masked"), f"--task {task} knows its own format"),
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (
             (state_weight or (teacher_weight, temperature) != (TEACHER_WEIGHT, TEMPERATURE)) and not teacher,
@@ -139,6 +140,7 @@ def finetune(
 
     from sqbert_cli.commands.finetune_runs import finish, gather_unlabelled, show_datasets
     from sqbert_cli.commands.training_view import hush, show_training
+    from sqbert_cli.console import talk
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
     from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of, parse_multi, parse_named, parse_texts
@@ -211,7 +213,9 @@ def finetune(
     kept = None
     if vectors is not None:
         whose = load_checkpoint(vectors_of or model, offline=offline)
-        kept = read_text([vectors], characters), whose
+        text = read_text([vectors], characters)
+        talk.print(f"vectors: {text.name}: {len(text.records):,} texts")
+        kept = text, whose
     finished = show_training(train_model(student, datasets, chosen, run, guidance, kept), run)
     training = {
         "command": "finetune",

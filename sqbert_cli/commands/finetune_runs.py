@@ -36,7 +36,7 @@ def gather_unlabelled(
         if split.bad:
             show_warning(bad_lines(split))
         found[name] = split.records
-        talk.print(f"{name}: {files[name]}: {len(split.records):,} examples without labels")
+        talk.print(f"{name}: {split.name}: {len(split.records):,} examples without labels")
     return found
 
 

@@ -32,7 +32,7 @@ Device = Annotated[
     DeviceName, typer.Option(rich_help_panel=COMPUTING, help="Where to compute; auto: cuda, else mps, else cpu.")
 ]
 Dtype = Annotated[
-    DtypeName, typer.Option(rich_help_panel=COMPUTING, help="Precision; auto: float32, on a GPU bfloat16.")
+    DtypeName, typer.Option(rich_help_panel=COMPUTING, help="Precision; auto: float32, on an NVIDIA GPU bfloat16.")
 ]
 TrainingDtype = Annotated[
     TrainingDtypeName,

@@ -113,6 +113,11 @@ def parse_texts(items: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
 def choose_dataset(task: str | None, source: Source) -> Dataset:
     """Read the data of a task: GLUE's (from a folder, else the hub), one of files, or labels of one's own."""
     if task in TASKS:
+        if source.dev or len(source.train) > 1:
+            raise SqbertError(
+                f"the GLUE task `{task}` has files of its own, a dev set too",
+                hint=f"name their folder alone: `{task}=glue`; files of yours are a head of another name",
+            )
         return glue_dataset(task, source.train[0] if source.train else None, offline=source.offline)
     if not source.train:
         raise SqbertError(f"the task `{task}` needs files to learn from", hint="name them with `--train`")

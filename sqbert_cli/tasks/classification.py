@@ -69,13 +69,21 @@ def loss(
     return functional.cross_entropy(logits, wanted, weight=weights, label_smoothing=smoothing)
 
 
-def soft_loss(logits: Tensor, teacher_logits: Tensor, problem: ProblemType, temperature: float) -> Tensor:
-    """How far a student is from its teacher: divergence at a temperature, scaled by its square (Hinton et al. 2015)."""
+def soft_loss(
+    logits: Tensor, teacher_logits: Tensor, problem: ProblemType, temperature: float, weights: Tensor | None = None
+) -> Tensor:
+    """How far a student is from its teacher: divergence at a temperature, scaled by its square (Hinton et al. 2015).
+
+    *Shapes:* (N, L), (N, L) -> (); `weights`, (N,), are those of the texts that have one label each.
+    """
     logits = logits.float()
     if problem == "regression":
         return functional.mse_loss(logits, teacher_logits)
     ours, theirs = logits / temperature, teacher_logits / temperature
     if problem == "multi_label_classification":
         return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid()) * temperature**2
-    divergence = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="batchmean")
-    return divergence * temperature**2
+    divergence = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none").sum(
+        -1
+    )
+    mean = divergence.mean() if weights is None else (divergence * weights).sum() / weights.sum()
+    return mean * temperature**2

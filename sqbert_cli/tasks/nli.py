@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -61,7 +62,13 @@ def columns_of(path: Path, format: Format, wanted: Sequence[Sequence[str]]) -> l
     if path == STDIN:
         raise SqbertError("the pairs are not read from standard input", hint="name a file")
     first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "").rstrip("\r\n")
-    there = KEYS.findall(first) if format == "jsonl" else first.split("," if format == "csv" else "\t")
+    match format:
+        case "jsonl":
+            there = KEYS.findall(first)
+        case "csv":
+            there = next(csv.reader([first]), [])
+        case _:
+            there = first.split("\t")
     found = [name for names in wanted for name in [name for name in names if name in there][:1]]
     if len(found) < len(wanted):
         expected = "; ".join(" or ".join(f"`{name}`" for name in names) for names in wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
@@ -18,11 +18,13 @@ MIN_CHARACTERS = 40
 
 
 def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHARACTERS) -> Split:
-    """Read paragraphs from the start of each file, until each has given its share of `characters`."""
-    name = ", ".join(str(path) for path in paths)
-    return make_split(
-        name, (Record(text) for path in paths for text in _until(path, characters // len(paths), shortest))
-    )
+    """Read paragraphs from the start of each file, up to its share of `characters`; the name tells where that cuts."""
+    share, names, records = characters // len(paths), list[str](), list[Record]()
+    for path in paths:
+        texts, is_whole = _take(path, share, shortest)
+        names.append(str(path) if is_whole else f"{path} (its first {share:,} characters)")
+        records += map(Record, texts)
+    return make_split(", ".join(names), records)
 
 
 def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
@@ -36,11 +38,13 @@ def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
     return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 
-def _until(path: Path, characters: int, shortest: int) -> Iterator[str]:
-    taken = 0
+def _take(path: Path, characters: int, shortest: int) -> tuple[list[str], bool]:
+    """Return paragraphs, and whether they are all that the file has."""
+    taken, length = list[str](), 0
     for paragraph in read_paragraphs(path):
-        if taken >= characters:
-            return
+        if length >= characters:
+            return taken, False
         if len(paragraph) >= shortest:
-            taken += len(paragraph)
-            yield paragraph
+            taken.append(paragraph)
+            length += len(paragraph)
+    return taken, True

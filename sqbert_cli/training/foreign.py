@@ -40,8 +40,8 @@ class Layout:
     before: list[int]
     between: list[int]
     behind: list[int]
-    types: tuple[int, int] | None
-    """Token types of the two texts, if it has such."""
+    types: list[int] | None
+    """Token types, if it has such: of the first text, of all that stands between, of the second."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,14 @@ class ForeignTeacher:
         layout, is_pair = self.layouts[count < len(window.input_ids)], count < len(window.input_ids)
         ids = [*layout.before, *map(self._id, first)]
         places = [0, *range(len(layout.before), len(ids)), len(ids)]
-        types = [layout.types[0] if layout.types else 0] * len(ids)
+        kinds = layout.types or [0] * (len(layout.between) + 2)
+        types = kinds[:1] * len(ids)
         if is_pair:
             ids += [*layout.between, *map(self._id, second)]
             places += [*range(len(ids) - len(second), len(ids)), len(ids)]
+            types += kinds[1:-1]
         ids += layout.behind
-        types += [layout.types[1] if layout.types else 0] * (len(ids) - len(types))
+        types += kinds[-1:] * (len(ids) - len(types))
         return ids, types, places
 
     def _id(self, token: int) -> int:
@@ -199,7 +201,7 @@ def _layout(tokenizer: Any, *, is_pair: bool) -> Layout:
     ids, types = list(encoded["input_ids"]), encoded.get("token_type_ids")
     first = ids.index(a)
     if not is_pair:
-        return Layout(ids[:first], [], ids[first + 1 :], None if types is None else (types[first], 0))
+        return Layout(ids[:first], [], ids[first + 1 :], None if types is None else types[first : first + 1])
     second = len(ids) - 1 - ids[::-1].index(b)
-    kinds = None if types is None else (types[first], types[second])
+    kinds = None if types is None else types[first : second + 1]
     return Layout(ids[:first], ids[first + 1 : second], ids[second + 1 :], kinds)

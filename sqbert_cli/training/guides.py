@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from sqbert_cli.batch import Batch
+from sqbert_cli.batch import Batch, collate
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
-from sqbert_cli.training.distil import states_loss
+from sqbert_cli.training.distil import layer_variances, states_loss
 from sqbert_cli.training.lessons import Hint, LeftOut, Lesson, check_lessons
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import (
@@ -27,6 +27,9 @@ from sqbert_cli.training.teacher import (
     columns,
 )
 from sqbert_cli.training.unlabelled import joined, unlabelled_lesson
+
+MEASURED_WINDOWS = 32
+"""Of each lesson, on which the teacher's states are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,8 @@ class StateGuide(Guide):
     weight: float
     temperature: float
     state_weight: float
+    variances: Sequence[float]
+    """Of each of the teacher's states, so that the parts of a step are measured alike."""
 
     def judge(
         self, lesson: Lesson, states: Sequence[Tensor], shown: Batch, rows: Sequence[int]
@@ -101,7 +106,7 @@ class StateGuide(Guide):
                 head = self.teacher.head_for(wanted)
                 scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, wanted)]
                 hint = Hint(scores, self.weight, self.temperature)
-        return hint, self.state_weight * states_loss(states, theirs, shown).cpu()
+        return hint, self.state_weight * states_loss(states, theirs, shown, self.variances).cpu()
 
 
 def state_teacher(guidance: Guidance, student: Checkpoint) -> Checkpoint:
@@ -150,7 +155,10 @@ def guided(
     if not guidance.state_weight:
         return taught, AskedGuide(scores, guidance.weight, guidance.temperature)
     network.network.to(run.device).eval()
-    return taught, StateGuide(network, guidance.weight, guidance.temperature, guidance.state_weight)
+    windows = [window for lesson in taught for window in lesson.windows[:MEASURED_WINDOWS]]
+    sample = collate(windows, student.config.pad_token_id, run.device)
+    variances = layer_variances(network.network.transformer, sample)
+    return taught, StateGuide(network, guidance.weight, guidance.temperature, guidance.state_weight, variances)
 
 
 def _check_names(guidance: Guidance, lessons: Sequence[Lesson]) -> None:

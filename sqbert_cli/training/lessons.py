@@ -47,9 +47,11 @@ class Hint:
     """Share of the teacher in the loss; the rest are the labels."""
     temperature: float
 
-    def mixed(self, hard: Tensor, logits: Tensor, theirs: Tensor, problem: ProblemType) -> Tensor:
-        """*Shapes:* (), (N, L), (N, L) -> ()."""
-        soft = classification.soft_loss(logits, theirs, problem, self.temperature)
+    def mixed(
+        self, hard: Tensor, logits: Tensor, theirs: Tensor, problem: ProblemType, weights: Tensor | None = None
+    ) -> Tensor:
+        """*Shapes:* (), (N, L), (N, L), (N,) -> ()."""
+        soft = classification.soft_loss(logits, theirs, problem, self.temperature, weights)
         return self.weight * soft + (1 - self.weight) * hard
 
 
@@ -100,14 +102,19 @@ class TextLesson(Lesson):
         return self.targets.tolist()
 
     def amount(self, rows: Sequence[int]) -> float:
-        if self.label_weights is None or self.head.problem_type != "single_label_classification":
-            return len(rows)
-        return float(self.label_weights[self.targets[list(rows)]].sum())
+        weights = self._weights(rows)
+        return len(rows) if weights is None else float(weights.sum())
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
         hard = classification.loss(logits, self.targets[list(rows)], problem, self.smoothing, self.label_weights)
-        return hard if hint is None else hint.mixed(hard, logits, hint.logits, problem)
+        return hard if hint is None else hint.mixed(hard, logits, hint.logits, problem, self._weights(rows))
+
+    def _weights(self, rows: Sequence[int]) -> Tensor | None:
+        """Of texts with one label each, if labels weigh differently. *Shape:* (N,)."""
+        if self.label_weights is None or self.head.problem_type != "single_label_classification":
+            return None
+        return self.label_weights[self.targets[list(rows)]]
 
 
 @dataclass(frozen=True, kw_only=True)
