@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -59,6 +60,8 @@ def convert(
 
 
 def check_empty(output: Path) -> None:
+    if os.path.ismount(output):
+        raise SqbertError(f"`{output}` is where a disk begins, and cannot be replaced", hint="name a folder inside it")
     if output.is_dir() and not any(output.iterdir()):
         return
     if output.exists() or output.is_symlink():

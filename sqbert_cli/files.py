@@ -29,6 +29,8 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
 
     With `is_new` a file that another process has made in the meantime stays, and `FileExistsError` is raised.
     """
+    if path.exists() and not path.is_file():
+        raise SqbertError(f"`{path}` is no plain file", hint="name a file")
     temporary = ""
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
@@ -71,7 +73,9 @@ def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
     """Give a place for a file or a folder, which then moves to `path` or is gone; an empty folder there gives way."""
-    path = Path(os.path.abspath(path))
+    path = path.resolve() if path.is_dir() else Path(os.path.abspath(path))
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise SqbertError(f"`{path}` is neither a file nor a folder", hint="name another")
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent, ABANDONED_SECONDS, f"{path.name}.")
     prefix = f".{path.name}."

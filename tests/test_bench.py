@@ -24,6 +24,7 @@ from sqbert_cli.bench.measure import measure, random_batch
 from sqbert_cli.bench.report import Report, compare, read_report, write_report
 from sqbert_cli.bench.statistics import change, speed_ratio, summarise
 from sqbert_cli.bench.subjects import SHAPES, Subject, load_subject
+from sqbert_cli.commands.bench_runs import keep
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.network import Network
 from tests.conftest import run_sqbert
@@ -283,6 +284,8 @@ def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_p
         ("--models nowhere", "no model `nowhere`"),
         ("--engines onnxruntime --dtypes bfloat16", "none of these engines"),
         ("--throughput README.md --cold", "--throughput goes with"),
+        ("--throughput README.md --markdown --lengths 32", "--throughput goes with"),
+        ("--json /dev/null", "is no plain file"),
         ("--throughput README.md", "line 1: no text"),
         ("--throughput README.md --dtypes int8", "does not compute in int8"),
         ("--json nowhere/a.json", "no folder `nowhere`"),
@@ -297,6 +300,19 @@ def test_mistakes_are_told(words: str, said: str) -> None:
     ran = run_sqbert("bench", *words.split(), cwd=Path(__file__).parent.parent)
     assert ran.status in (1, 2)
     assert said in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_a_result_is_kept_though_nobody_looks_and_an_old_one_though_nothing_was_measured(tmp_path: Path) -> None:
+    def closed() -> None:
+        raise BrokenPipeError
+
+    empty, one = report(), report(measurement(1.0))
+    (tmp_path / "a.json").write_text("{}")
+    keep(empty, tmp_path / "a.json", lambda: None)
+    assert (tmp_path / "a.json").read_text() == "{}"
+    with pytest.raises(BrokenPipeError):
+        keep(one, tmp_path / "a.json", closed)
+    assert len(read_report(tmp_path / "a.json").measurements) == 1
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib (the extra `bench`)")

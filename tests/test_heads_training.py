@@ -19,7 +19,7 @@ from sqbert_cli.evaluation import judge
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.records import Entities, Record, Span, Word
-from sqbert_cli.tasks.choose import Source, choose_dataset, counts_of, fields_of, parse_multi, problems_of
+from sqbert_cli.tasks.choose import Source, choose_dataset, choose_test, counts_of, fields_of, parse_multi, problems_of
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import hide_words
@@ -285,6 +285,26 @@ def test_strict_scores_tell_a_tag_that_no_scheme_has() -> None:
     loose = Entities(Record("a b", spans=(Span(0, 3, "X"),)), (), words, ("I-X", "I-X"))
     assert score_entities([loose]).metrics["f1"] == 1.0
     assert score_entities([loose]).metrics["strict_f1"] == 0.0
+
+
+@pytest.mark.parametrize("tags", [("B-PER", "E-PER", "O", "S-LOC"), ("PER", "PER", "O", "LOC")])
+def test_tags_of_other_schemes_are_scored_as_what_they_mean(tags: tuple[str, ...]) -> None:
+    words = tuple(Word(2 * place, 2 * place + 1) for place in range(4))
+    record = Record("a b c d", spans=(Span(0, 3, "PER"), Span(6, 7, "LOC")))
+    assert set(score_entities([Entities(record, (), words, tags)]).metrics.values()) == {1.0}
+
+
+def test_entailment_is_judged_whatever_the_first_head_is_for(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n')
+    first = HeadConfig(name="stsb", kind="sequence", labels=("score",), problem_type="regression")
+    test = choose_test("nli", Source(train=[tmp_path / "a.jsonl"]), first)
+    assert (test.head.problem_type, "accuracy" in test.metrics) == ("single_label_classification", True)
+
+
+def test_fields_of_columns_have_no_names(tmp_path: Path) -> None:
+    file = write_conll(tmp_path / "a.conll", [[("Ann", "B-PER")]])
+    with pytest.raises(SqbertError, match="whose fields have no other names"):
+        choose_dataset("ner", Source(train=[file], fields=fields_of("ner", label="pos")))
 
 
 def test_the_data_is_looked_through_first(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import torch
 
 from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import UNFINISHED, sweep, whole_file
+from sqbert_cli.files import UNFINISHED, sweep, whole_file, whole_path
 from sqbert_cli.training.run import finish_run, open_run
 from tests.kills import Scenario, content, prepared, start, survive
 
@@ -88,6 +89,25 @@ def test_what_another_process_may_still_write_stays(tmp_path: Path) -> None:
     (tmp_path / f".old{UNFINISHED}").touch()
     sweep(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SqbertError, match="is no plain file"), whole_file(tmp_path / "pipe"):
+        pass
+    with pytest.raises(SqbertError, match="neither a file nor a folder"), whole_path(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_to_an_empty_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with whole_path(tmp_path / "link") as place:
+        place.mkdir()
+        (place / "a").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "a").is_file()
 
 
 def test_only_what_was_to_have_the_name_goes(tmp_path: Path) -> None:

@@ -62,6 +62,24 @@ def tokenizer(vocabulary: Path) -> Tokenizer:
     return Tokenizer.read(vocabulary)
 
 
+def test_a_text_that_changes_while_it_is_read_is_not_kept(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    text, folder = tmp_path / "a.txt", tmp_path / "cache"
+    text.write_text("the film was good\n" * 3_000)
+    reading = tokenize(text, tokenizer, folder)
+    next(reading)
+    with text.open("a") as file:
+        file.write("the film was bad\n")
+    with pytest.raises(SqbertError, match="has changed while it was read"):
+        list(reading)
+    assert list(folder.glob("*.edges")) == []
+
+
+def test_a_pipe_is_no_text_to_be_read_twice(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SqbertError, match="is no plain file"):
+        token_key(tmp_path / "pipe", tokenizer)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Paragraphs in which the second word of each sentence tells the fourth."""

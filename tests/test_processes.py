@@ -15,9 +15,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from sqbert_cli.errors import SqbertError
+from sqbert_cli.training.processes import join_processes
 from tests.conftest import ROOT, run_sqbert
 
 WORDS = ["the", "a", "film", "was", "is", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated"]
+
+
+def test_a_scheduler_that_sets_half_of_what_torchrun_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(SqbertError, match="LOCAL_RANK is None where `torchrun` puts a number"):
+        join_processes(torch.device("cpu"))
 
 
 @pytest.fixture

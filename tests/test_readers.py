@@ -162,6 +162,15 @@ def test_what_is_wrong_with_a_json_line_is_said() -> None:
     assert "--label-field" in reason('{"text": "a"}', label="gold")
 
 
+@pytest.mark.parametrize("first", ['{"text": "a", "stars": NaN}', '{"n": ' + "1" * 5_000 + "}"])
+def test_a_stream_of_json_stays_one_though_its_first_line_cannot_be_used(first: str) -> None:
+    bad, good = read(f'{first}\n{{"text": "b"}}\n')
+    assert isinstance(bad, BadRecord)
+    assert bad.reason.startswith("JSON that cannot be read")
+    assert isinstance(good, Record)
+    assert good.text == "b"
+
+
 def test_absurd_nesting_is_a_bad_record() -> None:
     assert "recursion" in reason('{"text": "a", "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
 
@@ -246,6 +255,11 @@ def test_a_header_that_loses_something_is_refused(header: bytes) -> None:
 def test_plain_text_has_no_labels() -> None:
     with pytest.raises(SqbertError, match="has no fields"):
         read("one\n", "text", label="gold")
+
+
+def test_columns_of_conll_have_no_names() -> None:
+    with pytest.raises(SqbertError, match="whose fields have no other names"):
+        read("one O\n", "conll", pair="b")
 
 
 # Files

@@ -98,6 +98,20 @@ def test_chunks_keep_everything_in_order(items: list[Record | BadRecord]) -> Non
     assert list(chain(*live_chunks(items))) == items
 
 
+@pytest.mark.parametrize("cut", [chunks, live_chunks])
+def test_what_was_read_before_reading_breaks_off_comes_first(cut: Callable[..., Iterator[list[Record]]]) -> None:
+    def items() -> Iterator[Record]:
+        yield from map(Record, "abc")
+        raise SqbertError("the file is damaged")
+
+    given, found = cut(items()), list[Record]()
+    while len(found) < 3:
+        found += next(given)
+    assert [record.text for record in found] == ["a", "b", "c"]
+    with pytest.raises(SqbertError, match="damaged"):
+        next(given)
+
+
 def test_chunks_are_bounded_in_records_and_characters() -> None:
     sizes = [len(chunk) for chunk in chunks(Record("a") for _ in range(5000))]
     assert sizes[0] == FIRST_CHUNK

@@ -20,6 +20,7 @@ from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import read_records
 from sqbert_cli.text.results import classification_fields
 from sqbert_cli.text.writers import OutputFormat, make_writer
+from sqbert_cli.views.classification import show_classification
 
 # The csv module of Python 3.10 reads no NUL
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -65,6 +66,22 @@ def test_several_labels_have_their_scores() -> None:
 
 def test_a_regression_has_a_score_alone() -> None:
     assert classification_fields(result((), {"LABEL_0": 2.5}, text="a"), 3) == {"text": "a", "score": 2.5}
+
+
+def test_several_numbers_have_their_names() -> None:
+    numbers = {"valence": 2.5, "arousal": -1.0}
+    assert classification_fields(result((), numbers, text="a")) == {"text": "a", "scores": numbers}
+
+
+@pytest.mark.parametrize(
+    ("scores", "multi_label", "shown"),
+    [({"spam": 0.12}, True, "-"), ({"n": 2.5}, False, "n  2.500"), ({"n": 2.5, "m": 1.0}, False, "n  2.500 m  1.000")],
+)
+def test_a_label_that_does_not_hold_is_not_a_number(
+    scores: dict[str, float], multi_label: bool, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_classification(result((), scores), None, 1, multi_label=multi_label)
+    assert capsys.readouterr().out.replace("a\n", " ").split() == shown.split()
 
 
 def test_no_field_is_lost_to_a_result_even_when_results_are_classified_again() -> None:

@@ -75,7 +75,7 @@ def throughput(
             yield Throughput(name, tuple(seconds), records)
         *own, last = outputs
         for name in own:
-            pairs = zip(_answers(outputs[name]), _answers(outputs[last]), strict=True)
+            pairs = zip(_answers(task, outputs[name]), _answers(task, outputs[last]), strict=True)
             yield Agreement(name, sum(one == other for one, other in pairs), records)
 
 
@@ -110,13 +110,14 @@ def _seconds(command: Sequence[str], output: Path) -> float:
     return time.perf_counter() - began
 
 
-def _answers(output: Path) -> Iterator[object]:
+def _answers(task: TaskName, output: Path) -> Iterator[object]:
     """What was found in each record, without scores: a label, or entities by place and label."""
     with output.open(encoding="utf-8") as lines:
         for values in map(json.loads, lines):
-            entities = values.get("entities")
-            found = entities and [(one["start"], one["end"], one["label"]) for one in entities]
-            yield values["label"] if entities is None else found
+            if task == "classify":
+                yield values["label"]
+            else:
+                yield [(one["start"], one["end"], one["label"]) for one in values["entities"]]
 
 
 def main(task: TaskName, folder: str, file: str, batch_size: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
@@ -33,11 +34,22 @@ def find_inputs(wanted: str, any_ending: bool) -> list[InputFile]:
 def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
     folder = Path(wanted)
     if folder.is_dir():
-        return [_local(path) for path in folder.rglob("*") if path.is_file()], True
+        return [_local(path) for path in _below(folder) if path.is_file()], True
     names = [wanted] if folder.exists() else glob(wanted, recursive=True)
     if not names:
         raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else f"no file is named as `{wanted}`")
     return [_local(Path(name)) for name in names if Path(name).is_file()], False
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All that is in a folder and in those below, links to folders too, each folder once."""
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in names)
 
 
 def _local(path: Path) -> InputFile:

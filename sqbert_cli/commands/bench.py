@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -122,7 +123,10 @@ def bench(
     """
     of_phone = (runtime, serial, any_device, cooldown is not None, force, check, setup, purge)
     of_here = (engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1", seconds != 3.0)
-    lost = next((file for file in (json, plot) if file is not None and not file.parent.is_dir()), None)
+    of_cases = (cold, json, plot, compare, engines, threads, baseline, markdown)
+    written = [file for file in (json, plot) if file is not None]
+    lost = next((file for file in written if not os.access(file.parent, os.W_OK)), None)
+    odd = next((file for file in written if file.exists() and not file.is_file()), None)
     names = options.choices(engines, "--engines", get_args(EngineName))
     wanted_dtypes = options.choices(dtypes, "--dtypes", get_args(DtypeName))
     token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
@@ -138,10 +142,11 @@ def bench(
             f"--device is pixel3 or ssh:HOST, not `{device}`",
         ),
         (plot and plot.suffix not in PLOTS, f"--plot writes {', '.join(PLOTS)}, not `{plot and plot.name}`"),
-        (lost, f"there is no folder `{lost and lost.parent}` to write `{lost and lost.name}` into"),
+        (lost, f"there is no folder `{lost and lost.parent}` to write `{lost and lost.name}` into, or it is read-only"),
+        (odd, f"`{odd}` is no plain file"),
         (device and len(token_counts) > 1, "--device takes one of --lengths"),
         (
-            throughput and any((cold, json, plot, compare, engines, threads, baseline)),
+            throughput and (any(of_cases) or (lengths, batch_sizes, seconds) != ("128", "1", 3.0)),
             "--throughput goes with --models, --dtypes, --task and --runs only",
         ),
         (task and not throughput, "--task goes with --throughput"),

@@ -58,8 +58,8 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
 
 
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
-    from sqbert_cli.bench.report import compare, read_report, write_report
-    from sqbert_cli.commands.bench_runs import draw, shown
+    from sqbert_cli.bench.report import compare, read_report
+    from sqbert_cli.commands.bench_runs import draw, keep, shown
     from sqbert_cli.phone.measure import measure
     from sqbert_cli.phone.session import Found, new_report, purged
     from sqbert_cli.views.bench import show_comparison
@@ -81,9 +81,7 @@ def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
             for found in purged(target):
                 show_found(found)
         if report.measurements:
-            show_phone(report, markdown=wish.markdown)
-            if wish.json is not None:
-                write_report(report, wish.json)
+            keep(report, wish.json, lambda: show_phone(report, markdown=wish.markdown))
     if wish.plot is not None:
         draw(report, wish.plot)
     if before is not None:

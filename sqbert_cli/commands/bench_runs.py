@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -83,13 +83,20 @@ def run_bench(
             for paid in chain(shown(cold_starts(first)), time_commands()):
                 report.add(paid)
     finally:  # of a run that was stopped, what there is
-        show_report(report, markdown=markdown)
-        if json is not None:
-            write_report(report, json)
+        keep(report, json, lambda: show_report(report, markdown=markdown))
     if plot is not None:
         draw(report, plot)
     if before is not None:
         show_comparison(compare(before, report), report.baseline, markdown=markdown)
+
+
+def keep(report: Report, path: Path | None, show: Callable[[], None]) -> None:
+    """Write what was measured, if anything was, and show it, though one of the two should fail."""
+    try:
+        if path is not None and report.measurements:
+            write_report(report, path)
+    finally:
+        show()
 
 
 def draw(report: Report, path: Path) -> None:
@@ -112,6 +119,10 @@ def run_throughput(
         raise SqbertError("`--throughput` takes one model", hint="name one with `--models`")
     checkpoint = load_checkpoint(models[0] if models else None, offline=offline)
     head = checkpoint.head(KINDS[task])
+    if head.problem_type != "single_label_classification":
+        raise SqbertError(
+            f"`{checkpoint.name}` gives no text one label, as the pipeline does", hint="name another model"
+        )
     for other in checkpoint.heads:
         if other != head:
             del checkpoint.network.heads[other.name]

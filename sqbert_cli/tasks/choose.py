@@ -208,8 +208,8 @@ def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
         )
     else:
         split = read_examples(task, source.train[0], replace(source, problem=own.problem_type))
-        head = replace(own, name="nli", labels=NLI_LABELS) if task == "nli" else own
-        test = Test(head=head, metrics=OWN_METRICS[own.problem_type], splits=(split,))
+        head = HeadConfig(name="nli", kind="sequence", labels=NLI_LABELS) if task == "nli" else own
+        test = Test(head=head, metrics=OWN_METRICS[head.problem_type], splits=(split,))
     if test.head.kind == "token":
         for split in test.splits:
             check_entities(split, entity_labels(test.head.labels))

@@ -17,7 +17,7 @@ from seqeval.scheme import IOB2
 from sqbert_cli.records import Answers, Entities
 from sqbert_cli.tasks.metrics import ClassScore, Scores
 from sqbert_cli.text.conll import word_spans
-from sqbert_cli.text.tags import OUTSIDE, span_tags
+from sqbert_cli.text.tags import OUTSIDE, span_tags, tag_spans
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -27,7 +27,7 @@ ENTITY_METRICS = ("f1", "strict_f1", "precision", "recall")
 def score_entities(results: Sequence[Entities]) -> Scores:
     """Compare found entities with gold ones, word by word: F1 as conlleval has it, and strict."""
     gold = [span_tags(word_spans(r.record.spans or (), r.words), len(r.words)) for r in results]
-    found = [list(result.tags) for result in results]
+    found = [_iob2(result.tags) for result in results]
     if all(tag == OUTSIDE for row in gold + found for tag in row):  # nothing to find, nothing found
         return Scores(dict.fromkeys(ENTITY_METRICS, 1.0))
     metrics = {
@@ -43,6 +43,13 @@ def score_entities(results: Sequence[Entities]) -> Scores:
         if not label.endswith(" avg")
     )
     return Scores({name: float(value) for name, value in metrics.items()}, classes)
+
+
+def _iob2(tags: Sequence[str]) -> list[str]:
+    """Read the tags of other schemes; those of IOB2 stay as they are, though one stands where it should not."""
+    if all(tag == OUTSIDE or tag.startswith(("B-", "I-")) for tag in tags):
+        return list(tags)
+    return span_tags(tag_spans(tags), len(tags))
 
 
 def score_answers(results: Sequence[Answers]) -> Scores:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from threading import Condition, Thread
 from typing import Any, Generic, TypeVar
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 
 FIRST_CHUNK = 16
@@ -16,17 +17,25 @@ Item = TypeVar("Item", bound=Record | BadRecord)
 
 
 def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield lists that grow from `FIRST_CHUNK` to `MAX_RECORDS` records, but end at `MAX_CHARACTERS`."""
+    """Yield lists that grow from `FIRST_CHUNK` to `MAX_RECORDS` records, but end at `MAX_CHARACTERS`.
+
+    Where reading breaks off, what was read before comes first.
+    """
     chunk: list[Item] = []
-    limit, characters = FIRST_CHUNK, 0
-    for item in items:
-        chunk.append(item)
-        characters += _characters(item)
-        if len(chunk) == limit or characters >= MAX_CHARACTERS:
-            yield chunk
-            chunk, characters, limit = [], 0, min(2 * limit, MAX_RECORDS)
+    limit, characters, broken = FIRST_CHUNK, 0, None
+    try:
+        for item in items:
+            chunk.append(item)
+            characters += _characters(item)
+            if len(chunk) == limit or characters >= MAX_CHARACTERS:
+                yield chunk
+                chunk, characters, limit = [], 0, min(2 * limit, MAX_RECORDS)
+    except SqbertError as error:
+        broken = error
     if chunk:
         yield chunk
+    if broken:
+        raise broken
 
 
 def live_chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -46,7 +46,9 @@ def conll_lines(result: Entities) -> str:
 def split_columns(line: str) -> list[str]:
     """Split at tabs if there are any, else at spaces; nothing of a line without a word."""
     line = without_end(line)
-    return [column.strip() for column in line.split("\t")] if _separator(line) == "\t" else line.split()
+    if _separator(line) == "\t":
+        return [column.strip() for column in line.split("\t")]
+    return [column for column in line.strip().split(" ") if column]  # others are parts of words: `10\u00a0000`
 
 
 def word_spans(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:

@@ -52,6 +52,8 @@ def read_paragraphs(path: Path) -> Iterator[str]:
 
 def token_key(path: Path, tokenizer: Tokenizer) -> str:
     """Name a text by its bytes and by what its word pieces depend on."""
+    if path.exists() and not path.is_file():
+        raise SqbertError(f"`{path}` is no plain file", hint="it is read more than once: write it into a file first")
     digest = sha256(f"{CACHE_FORMAT} {path.suffix} {tokenizer.pieces.to_str()}".encode())
     try:
         with path.open("rb") as file:
@@ -64,7 +66,7 @@ def token_key(path: Path, tokenizer: Tokenizer) -> str:
 
 def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokenized]:
     """Write the word pieces of a file into `folder`, unless they are there; the edges come last."""
-    key = token_key(path, tokenizer)
+    before, key = _state(path), token_key(path, tokenizer)
     if (folder / f"{key}.edges").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +87,15 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
                 if part.ends_line:
                     paragraphs.append(written)
             yield Tokenized(path, some[-1].position, size)
+    if _state(path) != before:
+        raise SqbertError(f"`{path}` has changed while it was read", hint="start again when it is finished")
     with whole_file(folder / f"{key}.edges") as file:
         file.write((edges + array("q", [written]) if len(edges) > 1 else paragraphs).tobytes())
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes with the content."""
+    return (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def read_tokens(path: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.conll import conll_records
-from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, is_unicode, listed, make_record
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields, is_unicode, listed, make_record
 from sqbert_cli.text.files import COMPRESSED, START, STDIN, Location, Mark, name_of, read_lines
 from sqbert_cli.text.squad import squad_records
 from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
@@ -22,6 +22,8 @@ Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv", "conll", "squ
 ENDINGS: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "tsv", ".conll": "conll",
 }  # fmt: skip
+FIXED = {"conll": "CoNLL's columns", "squad": "SQuAD's form"}
+"""What names no fields."""
 SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
 
 
@@ -43,6 +45,11 @@ def read_records(
         format, lines = _guess_of_stream(lines)
     elif format == "auto":
         format = guess_format(path)
+    if format in FIXED and fields not in (DEFAULT_FIELDS, QuestionFields()):
+        raise SqbertError(
+            f"`{name}` has {FIXED[format]}, whose fields have no other names",
+            hint="leave out the options that name some",
+        )
     if format == "squad":
         yield from squad_records(path)
         return
@@ -79,8 +86,17 @@ def guess_format(path: Location) -> Format:
 def _guess_of_stream(lines: Lines) -> tuple[Format, Lines]:
     """Go by the first line, which is put back."""
     first = list(islice(_filled(lines), 1))
-    is_json = any(isinstance(_json_object(line), dict) for _, line in first)
-    return "jsonl" if is_json else "text", chain(first, lines)
+    return "jsonl" if any(_begins_jsonl(line) for _, line in first) else "text", chain(first, lines)
+
+
+def _begins_jsonl(line: str) -> bool:
+    """Tell whether it is an object, though one that is refused, as for a number that is none."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except json.JSONDecodeError:
+        return False
+    except (ValueError, RecursionError):  # as `_json_object`
+        return line.lstrip().startswith("{")
 
 
 def _begins_as_squad(path: Location) -> bool:

@@ -16,7 +16,7 @@ SCORE_DIGITS = 6
 def classification_fields(
     result: Classification, top_k: int | None = None, *, multi_label: bool = False
 ) -> dict[str, Any]:
-    """Add `label` and `score`; of a multi-label model `labels` and their `scores`; of a regression `score`.
+    """Add `label` and `score`; of a multi-label model `labels` and their `scores`; of numbers `score` or `scores`.
 
     With `top_k`, `scores` are those of so many labels, the best ones.
     """
@@ -27,7 +27,7 @@ def classification_fields(
     elif result.labels:
         added = {"label": result.label, "score": scores[result.label]}
     else:
-        added, top_k = {"score": scores[result.label]}, None
+        added, top_k = {"score": scores[result.label]} if len(scores) == 1 else {"scores": scores}, None
     if top_k is not None:
         added["scores"] = dict(list(scores.items())[:top_k])
     return _with(result.record, added)

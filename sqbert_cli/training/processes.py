@@ -10,6 +10,8 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 
+from sqbert_cli.errors import SqbertError
+
 PATIENCE = timedelta(days=1)
 """One may have to tokenize a large text while the others wait."""
 
@@ -75,15 +77,27 @@ ALONE = Processes()
 
 def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     """Join those that `torchrun` started, where it did; return also this process's own device."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _number("WORLD_SIZE", 1)
     if count == 1:
         return Processes(), device
-    local_rank = int(os.environ["LOCAL_RANK"])
+    local_rank = _number("LOCAL_RANK")
     if device.type == "cuda":
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     return Processes(distributed.get_rank(), count, local_rank), device
+
+
+def _number(variable: str, default: int | None = None) -> int:
+    """Read what `torchrun` sets."""
+    value = os.environ.get(variable) or default
+    try:
+        return int(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise SqbertError(
+            f"{variable} is {value!r} where `torchrun` puts a number",
+            hint="start several processes with `torchrun`; for one alone unset WORLD_SIZE",
+        ) from None
 
 
 def leave_processes() -> None:

@@ -22,17 +22,17 @@ def classification_view(
 ) -> Callable[[Classification], None]:
     """Return what shows one result. `shown` is how many scores are wanted."""
     if is_table(format):
-        return partial(show_classification, shown=shown, width=max(map(len, labels)))
+        return partial(show_classification, shown=shown, width=max(map(len, labels)), multi_label=multi_label)
     return line_view(format, partial(classification_fields, top_k=shown, multi_label=multi_label))
 
 
-def show_classification(result: Classification, shown: int | None, width: int) -> None:
+def show_classification(result: Classification, shown: int | None, width: int, *, multi_label: bool) -> None:
     """A line for a text with its best label, and one more for each further label that holds or is wanted."""
     record = result.record
     both = record.text if record.pair is None else f"{record.text} | {record.pair}"
     text = printable(" ".join(both.split()))
-    is_number = not result.labels and len(result.scores) == 1
-    rows = list(result.scores.items())[: shown or len(result.labels) or is_number]
+    is_number = not result.labels and not multi_label
+    rows = list(result.scores.items())[: shown or len(result.scores if is_number else result.labels)]
     for label, score in rows or [(NO_LABEL, 0.0)]:
         style = "bold" if is_number or label in result.labels else "dim"
         line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)

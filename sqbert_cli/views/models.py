@@ -77,7 +77,8 @@ def show_pulled(about: Mapping[str, Any]) -> None:
 
 def _size(about: Mapping[str, Any]) -> Text:
     dtype = f" in {about['dtype']}" if about["dtype"] else ""  # of a pickle it is not known
-    return Text(printable(f"{about['parameters']:,} parameters, {_megabytes(about)}{dtype}"))
+    count = "?" if about["parameters"] is None else f"{about['parameters']:,}"
+    return Text(printable(f"{count} parameters, {_megabytes(about)}{dtype}"))
 
 
 def _origin(about: Mapping[str, Any]) -> Iterable[Text]:

@@ -8,6 +8,7 @@ import lzma
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -92,6 +93,11 @@ def test_a_folder_gives_its_files_of_records(tmp_path: Path) -> None:
     assert found(tmp_path, any_ending=True) == ["b.jsonl", "notes.md", "sub/a.csv.gz"]
     assert found(tmp_path / "*.md") == ["notes.md"]
     assert found(tmp_path / "**/*.gz") == ["sub/a.csv.gz"]
+    (tmp_path / "sub" / "again").symlink_to(tmp_path)  # goes round in a circle
+    with TemporaryDirectory() as elsewhere:
+        (Path(elsewhere) / "d.jsonl").write_text("x\n")
+        (tmp_path / "linked").symlink_to(elsewhere)
+        assert found(tmp_path) == ["b.jsonl", "linked/d.jsonl", "sub/a.csv.gz"]
     for nothing, said in (("*.parquet", "no file is named"), ("empty.txt", "has no records"), ("none", "not exist")):
         with pytest.raises(SqbertError, match=said):
             found(tmp_path / nothing)
