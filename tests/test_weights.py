@@ -19,7 +19,7 @@ TEXTS = [
     "I loved every minute of it.",
     "A tedious, joyless mess.",
     "Angela Merkel met Tim Cook in Berlin.",
-    "The film was shot in Prague in 1968 by Jan Novak, who had worked for Barrandov.",
+    "The film was shot in Prague in 1968 by Jan Novak, who had worked for Reuters.",
 ]
 
 
@@ -29,13 +29,13 @@ def run_script(name: str, *arguments: str, given: str = "") -> str:
 
 
 def test_a_deepened_model_says_what_it_said(tmp_path: Path) -> None:
-    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    prose = [line for line in (ROOT / "README.md").read_text().splitlines() if len(line) > 80]
+    (tmp_path / "texts.txt").write_text("\n".join([*TEXTS, *prose]))
     run_script("deepen.py", "sqbert-small", str(tmp_path / "texts.txt"), str(tmp_path / "deep"))
     base, deep = load_checkpoint(), load_checkpoint(str(tmp_path / "deep"))
     assert deep.config.num_hidden_layers == 2 * base.config.num_hidden_layers
-    opinions, names = TEXTS[:2], TEXTS[2:3]  # of what has neither, the answers are by a hair
-    assert [one.label for one in classify(deep, opinions)] == [one.label for one in classify(base, opinions)]
-    for ours, theirs in zip(find_entities(deep, names), find_entities(base, names), strict=True):
+    assert [one.label for one in classify(deep, TEXTS)] == [one.label for one in classify(base, TEXTS)]
+    for ours, theirs in zip(find_entities(deep, TEXTS), find_entities(base, TEXTS), strict=True):
         assert [(one.text, one.label) for one in ours.entities] == [(one.text, one.label) for one in theirs.entities]
 
 

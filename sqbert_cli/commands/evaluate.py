@@ -69,8 +69,7 @@ def evaluate(
         (input and is_glue, "a GLUE task has files of its own: name their folder with --data"),
         (task and not is_glue and not input, f"--task {task} needs --input"),
         (data and not is_glue, "--data goes with a GLUE task"),
-        (named_fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
-        (input_format != "auto" and (is_glue or task == "masked"), f"--task {task} knows its own format"),
+        *options.of_its_own(task, named_fields, input_format),
     )
 
     import json

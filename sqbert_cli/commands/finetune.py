@@ -126,8 +126,7 @@ def finetune(
         (multi_label and regression, "--multi-label and --regression exclude one another"),
         (data and not is_glue, "--data goes with a GLUE task"),
         (task and not is_glue and not train, f"--task {task} needs --train"),
-        (fields and (is_glue or task in ("nli", "masked")), f"--task {task} knows its own fields"),
-        (input_format != "auto" and (is_glue or task == "masked"), f"--task {task} knows its own format"),
+        *options.of_its_own(task, fields, input_format),
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (
             (state_weight or (teacher_weight, temperature) != (TEACHER_WEIGHT, TEMPERATURE)) and not teacher,

@@ -54,6 +54,14 @@ def refuse(*problems: tuple[object, str]) -> None:
             raise typer.BadParameter(message)
 
 
+def of_its_own(task: str | None, named_fields: bool, input_format: str) -> list[tuple[object, str]]:
+    """What of a file's form cannot be said for a task that knows it: problems for `refuse`."""
+    return [
+        (named_fields and (task in GLUE or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (input_format != "auto" and (task in GLUE or task == "masked"), f"--task {task} knows its own format"),
+    ]
+
+
 def is_there(path: Path | None) -> Path | None:
     if path is not None and path != STDIN and not path.exists():
         raise typer.BadParameter(f"file '{path}' does not exist")

@@ -82,8 +82,7 @@ def soft_loss(
     ours, theirs = logits / temperature, teacher_logits / temperature
     if problem == "multi_label_classification":
         return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid()) * temperature**2
-    divergence = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none").sum(
-        -1
-    )
+    parts = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none")
+    divergence = parts.sum(-1)
     mean = divergence.mean() if weights is None else (divergence * weights).sum() / weights.sum()
     return mean * temperature**2
