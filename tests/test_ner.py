@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.predict import rows
 from sqbert_cli.records import Entities, Record, Word
-from sqbert_cli.tasks.entities import decode, judge_words
+from sqbert_cli.tasks.entities import Strategy, decode, judge_words, likeliest_tags
+from sqbert_cli.text.tags import broken
 from tests.conftest import run_sqbert
 
 TEXT = "I loved the film, it was a great film! A boring one? Awful."
@@ -102,25 +105,54 @@ PIECES = torch.tensor([[0.1, 0.9, 0.0], [0.7, 0.3, 0.0], [0.2, 0.0, 0.8]])
 
 @pytest.mark.parametrize(("strategy", "scores"), [("first", [0.9, 0.8]), ("average", [0.6, 0.8]), ("max", [0.9, 0.8])])
 def test_the_pieces_of_a_word_agree(strategy: str, scores: list[float]) -> None:
-    found, sure = judge_words(PIECES, [0, 0, 1], 2, strategy)  # type: ignore[arg-type]
-    assert found == [1, 2]
-    assert sure == pytest.approx(scores)
+    judged = judge_words(PIECES, [0, 0, 1], 2, strategy)  # type: ignore[arg-type]
+    assert judged.argmax(-1).tolist() == [1, 2]
+    assert judged.max(-1).values.tolist() == pytest.approx(scores)
 
 
 def test_many_words_are_judged_right_by_many_threads() -> None:
     pieces = torch.rand(60_000, 3)
     owner = [place // 5 for place in range(len(pieces))]
-    found, _ = judge_words(pieces, owner, 12_000, "first")
-    assert found == pieces[::5].argmax(-1).tolist()
+    assert torch.equal(judge_words(pieces, owner, 12_000, "first"), pieces[::5])
     surest = pieces.view(12_000, 5, 3)[torch.arange(12_000), pieces.max(-1).values.view(12_000, 5).argmax(-1)]
-    assert judge_words(pieces, owner, 12_000, "max")[0] == surest.argmax(-1).tolist()
+    assert torch.equal(judge_words(pieces, owner, 12_000, "max"), surest)
 
 
 def test_strategies_differ_where_pieces_do() -> None:
     pieces = torch.tensor([[0.6, 0.4], [0.1, 0.9]])
-    best = {strategy: judge_words(pieces, [0, 0], 1, strategy)[0] for strategy in ("first", "average", "max")}  # type: ignore[arg-type]
-    assert best == {"first": [0], "average": [1], "max": [1]}
-    assert judge_words(pieces, [-1, -1], 1, "first") == ([0], [0.0])
+    strategies: tuple[Strategy, ...] = ("first", "average", "max")
+    best = {strategy: judge_words(pieces, [0, 0], 1, strategy).argmax().item() for strategy in strategies}
+    assert best == {"first": 0, "average": 1, "max": 1}
+    assert judge_words(pieces, [-1, -1], 1, "first").tolist() == [[0.0, 0.0]]
+
+
+TAGS = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG")
+
+
+def test_tags_are_the_likeliest_that_iob2_allows() -> None:
+    """Against all sequences, tried one by one."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        of_words = torch.rand(5, len(TAGS), generator=generator).softmax(-1)
+        allowed = [path for path in product(range(len(TAGS)), repeat=5) if not broken([TAGS[tag] for tag in path])]
+        best = max(allowed, key=lambda path: math.prod(of_words[range(5), path].tolist()))
+        assert likeliest_tags(of_words, TAGS) == list(best)
+    assert likeliest_tags(torch.zeros(0, len(TAGS)), TAGS) == []
+
+
+def test_a_word_without_pieces_ends_an_entity() -> None:
+    of_words = torch.tensor([[0.1, 0.8, 0.1, 0, 0], [0, 0, 0, 0, 0], [0.1, 0.2, 0.7, 0, 0]])
+    assert [TAGS[tag] for tag in likeliest_tags(of_words, TAGS)] == ["B-PER", "O", "B-PER"]
+
+
+def test_pieces_of_entities_are_not_told_by_a_head_that_learnt_iob2(many_heads: Path) -> None:
+    base = checkpoint_of(many_heads)
+    texts = [" ".join(f"word{n} Name{n * k}" for n in range(40)) for k in range(1, 9)]
+    heads = tuple(replace(head, scheme="IOB2") if head.kind == "token" else head for head in base.heads)
+    assert any(broken(result.tags) for result in entities(base, *texts))
+    found = entities(replace(base, heads=heads), *texts)
+    assert not any(broken(result.tags) for result in found)
+    assert all(result.entities for result in found)
 
 
 def test_neighbours_of_one_name_are_one_entity_with_the_mean_score() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from sqbert_cli.errors import SqbertError
@@ -12,6 +12,7 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
 HeadKind = Literal["sequence", "token", "span", "masked_word", "vector", "pooler"]
+Scheme = Literal["IOB2"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 KIND_WORDS: dict[HeadKind, str] = {
     "sequence": "whole texts",
@@ -157,6 +158,11 @@ class HeadConfig:
     problem_type: ProblemType = "single_label_classification"
     max_length: int | None = None
     """Tokens in the windows that the head was taught on; a longer text is read in several. `None`: all positions."""
+    scheme: Scheme | None = field(default=None, repr=False)
+    """Of tags that it was taught in: with `IOB2` each entity begins with B-. `None`: not known.
+
+    Not part of what a run's seed and hash are made from, so that runs of before are the same.
+    """
 
     def __post_init__(self) -> None:
         if not self.name or "." in self.name:
@@ -168,3 +174,5 @@ class HeadConfig:
         for value, choices in ((self.kind, get_args(HeadKind)), (self.problem_type, get_args(ProblemType))):
             if value not in choices:
                 raise SqbertError(f"config: head `{self.name}`: {value!r} is none of {', '.join(choices)}")
+        if self.scheme is not None and (self.scheme not in get_args(Scheme) or self.labels[:1] != ("O",)):
+            raise SqbertError(f"config: head `{self.name}`: `scheme` is {self.scheme!r}, the labels are {self.labels}")

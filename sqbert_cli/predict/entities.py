@@ -16,7 +16,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.rows import grouped, head_rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Entities, Record, Word
-from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, word_of_pieces
+from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, likeliest_tags, word_of_pieces
 from sqbert_cli.text.pieces import Pieces, read_pieces, word_bounds
 from sqbert_cli.text.tags import OUTSIDE
 from sqbert_cli.text.windows import Stretch, stretches, window_stride
@@ -88,6 +88,8 @@ def _entities(
         word_of = [word for part in parts for word in part.words]
     else:
         word_of = word_of_pieces([offsets for part in parts for offsets in part.offsets], words)
-    labels, scores = judge_words(probabilities, word_of, len(words), strategy)
-    tags = tuple(OUTSIDE if score == 0 else head.labels[label] for label, score in zip(labels, scores, strict=True))
+    of_words = judge_words(probabilities, word_of, len(words), strategy)
+    chosen = likeliest_tags(of_words, head.labels) if head.scheme else of_words.argmax(-1).tolist()
+    scores: list[float] = of_words.gather(1, torch.tensor(chosen, dtype=torch.long)[:, None])[:, 0].tolist()
+    tags = tuple(OUTSIDE if score == 0 else head.labels[label] for label, score in zip(chosen, scores, strict=True))
     return Entities(record, decode(record.text, words, tags, scores), words, tags, len(parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from sqbert_cli.records import Found, Span, Word
 from sqbert_cli.text.conll import word_spans
-from sqbert_cli.text.tags import OUTSIDE, span_tags, split_tag, tag_spans
+from sqbert_cli.text.tags import OUTSIDE, broken, span_tags, split_tag, tag_spans
 from sqbert_cli.text.windows import Stretch
 
 Strategy: TypeAlias = Literal["first", "average", "max"]
@@ -59,31 +60,55 @@ def word_of_pieces(offsets: Sequence[tuple[int, int]], words: Sequence[Word]) ->
     ]
 
 
-def judge_words(
-    probabilities: Tensor, word_of: Sequence[int], count: int, strategy: Strategy
-) -> tuple[list[int], list[float]]:
-    """Return the best label of each word and its score; of a word without pieces label 0, score 0.
+def judge_words(probabilities: Tensor, word_of: Sequence[int], count: int, strategy: Strategy) -> Tensor:
+    """Return the probabilities of each word's tags, zeros for a word without pieces.
 
     `first` asks its first piece, `average` the mean of its pieces, `max` the piece that is surest (as the strategies of
-    transformers' pipeline). *Shape of probabilities:* (P, L).
+    transformers' pipeline). *Shapes:* (P, L) -> (U, L).
     """
     owner = torch.tensor(word_of, dtype=torch.long)
     held = owner >= 0
     owner, rows = owner[held], probabilities[held]
+    of_words = torch.zeros(count, rows.shape[1])
     if strategy == "average":
         size = torch.zeros(count).index_add_(0, owner, torch.ones(len(owner))).clamp(min=1)
-        of_words = torch.zeros(count, rows.shape[1]).index_add_(0, owner, rows) / size[:, None]
-    else:
-        order = (
-            rows.max(-1).values.argsort(descending=True, stable=True) if strategy == "max" else torch.arange(len(owner))
-        )
-        order = order[owner[order].argsort(stable=True)]  # by words, and in each the piece that decides first
-        decides = torch.ones(len(order), dtype=torch.bool)
-        decides[1:] = owner[order][1:] != owner[order][:-1]
-        of_words = torch.zeros(count, rows.shape[1])
-        of_words[owner[order][decides]] = rows[order][decides]
-    scores, labels = of_words.max(-1)
-    return labels.tolist(), scores.tolist()
+        return of_words.index_add_(0, owner, rows) / size[:, None]
+    order = rows.max(-1).values.argsort(descending=True, stable=True) if strategy == "max" else torch.arange(len(owner))
+    order = order[owner[order].argsort(stable=True)]  # by words, and in each the piece that decides first
+    decides = torch.ones(len(order), dtype=torch.bool)
+    decides[1:] = owner[order][1:] != owner[order][:-1]
+    of_words[owner[order][decides]] = rows[order][decides]
+    return of_words
+
+
+def likeliest_tags(of_words: Tensor, tags: tuple[str, ...]) -> list[int]:
+    """Return the likeliest of all rows of tags that IOB2 allows, where I- only goes on from B- or I- of its label.
+
+    What each word says for itself leaves pieces of entities behind, as `B-PER I-ORG`; so by Viterbi (1967).
+    *Shape:* (U, L), O first.
+    """
+    alone: list[int] = of_words.argmax(-1).tolist()
+    if not broken([tags[index] for index in alone]):
+        return alone
+    scores = of_words.clamp(min=torch.finfo(of_words.dtype).tiny).log()
+    scores[of_words.sum(-1) == 0, 1:] = -torch.inf
+    bars = _bars(tags)
+    best, came_from = bars[0] + scores[0], []
+    for row in scores[1:]:
+        best, before = (best[:, None] + bars).max(0)
+        best = best + row
+        came_from.append(before.tolist())
+    path = [int(best.argmax())]
+    for before in reversed(came_from):
+        path.append(before[path[-1]])
+    return path[::-1]
+
+
+@cache
+def _bars(tags: tuple[str, ...]) -> Tensor:
+    """Minus infinity where a tag may not follow another, else 0. *Shape:* (L, L), the tag before first."""
+    barred = [[1 in broken((before, tag)) for tag in tags] for before in tags]
+    return torch.zeros(len(tags), len(tags)).masked_fill(torch.tensor(barred), -torch.inf)
 
 
 def decode(text: str, words: Sequence[Word], labels: Sequence[str], scores: Sequence[float]) -> tuple[Found, ...]:

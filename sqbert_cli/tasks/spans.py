@@ -55,7 +55,7 @@ def entity_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
         raise SqbertError(f"`{train.name}` has no entities", hint="is the last column the tag, as in CoNLL's files?")
     known, held_out = (train, dev) if dev else hold_out_texts(train, seed)
     check_entities(held_out, labels)
-    head = HeadConfig(name="ner", kind="token", labels=tags_of(labels))
+    head = HeadConfig(name="ner", kind="token", labels=tags_of(labels), scheme="IOB2")
     return Dataset(name="ner", head=head, metrics=(), train=known, dev=(held_out,))
 
 
