@@ -22,6 +22,7 @@ from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text import files, tables
 from sqbert_cli.text.corpus import read_tokens, token_key, tokenize
 from sqbert_cli.text.files import read_text
+from sqbert_cli.text.pieces import read_pieces
 from sqbert_cli.text.readers import read_records
 from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer, make_trainer
@@ -98,7 +99,7 @@ def test_quotes_that_are_never_closed_do_not_fill_the_memory(tmp_path: Path, mon
     (tmp_path / "in.csv").write_text("text\n" + '"never closed\n' + "a line\n" * 20 + "good\n")
     items = list(read_records(tmp_path / "in.csv"))
     assert isinstance(items[0], BadRecord)
-    assert items[0].reason == "not CSV: a row of more than 100 characters"
+    assert items[0].reason == "not CSV: a row of more than 100 characters; lines 2 to 15 are lost"
     assert items[0].source.endswith("in.csv:2")
     assert isinstance(items[-1], Record)
     assert items[-1].text == "good"
@@ -152,6 +153,8 @@ def test_a_vocabulary_without_its_unknown_word_is_told(make_model: Callable[...,
     ran = run_sqbert("classify", "\u65e5\u672c", "--model", model)
     assert (ran.status, ran.out) == (1, "")
     assert "error: the model's tokenizer cannot read a text: " in ran.err
+    with pytest.raises(SqbertError, match="cannot read a text"):  # as entities and answers are read
+        list(read_pieces(Tokenizer.read(model), "\u65e5\u672c"))
 
 
 def test_word_pieces_whose_places_are_lost_are_told(vocabulary: Path, tmp_path: Path) -> None:

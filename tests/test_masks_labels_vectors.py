@@ -67,6 +67,9 @@ def test_a_text_without_a_mask_is_told(many_heads: Path) -> None:
     assert line["id"] == 2
     assert list(line["masks"][0]) == ["start", "end", "words"]
     assert len(line["masks"][0]["words"]) == 5
+    both = run_sqbert("fill-mask", "--model", many_heads, "--targets", "film,A,a", "--format", "jsonl", "[MASK]")
+    assert len(json.loads(both.out)["masks"][0]["words"]) == 2
+    assert run_sqbert("fill-mask", "--targets", "film", "--top-k", "1", "[MASK]").status == 2
     seen = run_sqbert("fill-mask", "--model", many_heads, "--format", "table", "--top-k", "2", "a [MASK] film")
     word, _, _, *_ = seen.out.splitlines()[0].split()
     assert f"a {word} film" in seen.out or word.startswith("##")

@@ -72,6 +72,19 @@ def test_the_best_span_of_a_table_of_numbers() -> None:
     assert all(left < right for _, left, right in spans)  # the end at 3 and the start at 5 are no span
 
 
+def test_the_best_spans_of_a_window_are_those_that_a_slow_search_finds() -> None:
+    table = torch.randn(64, 2, generator=torch.Generator().manual_seed(0)) * 2
+    spans, _ = window_answers(stretch(60), table, 4)
+    start, end = table.softmax(0).T
+    pairs = sorted((float(start[a + 3] * end[b + 3]), a, b) for a in range(60) for b in range(a, min(60, a + 4)))
+    slow: list[tuple[int, int]] = []
+    for _, a, b in reversed(pairs):
+        if len(slow) < 20 and all(b < first or a > last for first, last in slow):
+            slow.append((a, b))
+    assert [(left // 3, right // 3) for _, left, right in spans] == slow
+    assert len(slow) == 20
+
+
 def test_an_answer_has_no_more_words_than_wanted() -> None:
     table = logits(8, {3: 3.0}, {3: 1.0, 4: 2.0, 6: 3.0})
     assert [window_answers(stretch(4), table, words)[0][0][1:] for words in (4, 3, 1)] == [(0, 11), (0, 5), (0, 2)]
@@ -314,6 +327,8 @@ def test_a_stride_that_leaves_no_room_beside_a_long_question(many_heads: Path) -
     found = list(find_answers(checkpoint_of(many_heads), records, stride=20))
     assert [isinstance(result, Answers) for result in found] == [True, True, False, True]
     assert found[2] == BadRecord("the question", "no question")
+    short, long, *_ = (result.windows for result in found if isinstance(result, Answers))
+    assert short <= long < 3 * short  # a window goes on by half of its room at least
 
 
 def test_many_answers_are_many_where_there_are(many_heads: Path) -> None:

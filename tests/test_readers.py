@@ -8,11 +8,13 @@ import gzip
 import io
 import json
 import lzma
+import os
 import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Thread
 from unittest import mock
 
 import pytest
@@ -282,7 +284,30 @@ def test_the_ending_tells_the_format(packed: str, ending: str, data: bytes, tmp_
 def test_standard_input_that_begins_with_an_object_is_jsonl() -> None:
     records = read('\n\n{"text": "a"}\n{"text": "b"}\n')
     assert [(record.source, *texts_of([record])) for record in records] == [("stdin:3", "a"), ("stdin:4", "b")]
-    assert texts_of(read('{"text": oh\n[1]\n')) == ['{"text": oh', "[1]"]
+    assert texts_of(read("{text: oh\n[1]\n")) == ["{text: oh", "[1]"]
+
+
+def test_a_first_line_that_is_damaged_does_not_make_texts_of_objects() -> None:
+    bad, record = read('{"text": "cut\n{"text": "A joy."}\n')
+    assert isinstance(bad, BadRecord)
+    assert bad.source == "stdin:1"
+    assert texts_of([record]) == ["A joy."]
+
+
+def test_a_pipe_with_a_name_is_read_as_standard_input_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_text, args=('{"text": "a"}\n',))
+    writer.start()
+    assert texts_of(list(read_records(tmp_path / "pipe"))) == ["a"]
+    writer.join()
+
+
+def test_lines_that_an_open_quote_swallows_are_told() -> None:
+    first, bad, last = read('n,text\n1,A\n2,"Flat\n3,Good.\n5,"He said ""no"""\n6,Fine\n', "csv")
+    assert isinstance(bad, BadRecord)
+    assert bad.source == "stdin:3"
+    assert bad.reason.endswith("; lines 3 to 5 are lost")
+    assert texts_of([first, last]) == ["A", "Fine"]
 
 
 @pytest.mark.parametrize("packed", [".gz", ".xz"])

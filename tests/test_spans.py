@@ -141,6 +141,14 @@ def test_a_bad_line_costs_its_sentence_only(tmp_path: Path, content: bytes, line
     assert good.text == "c"
 
 
+def test_words_without_tags_may_look_like_some(tmp_path: Path) -> None:
+    file = tmp_path / "a.conll"
+    file.write_text("Vitamin\nB-\nis\ngood\n")
+    (record,) = read_records(file)
+    assert isinstance(record, Record)
+    assert record.text == "Vitamin B- is good"
+
+
 def test_a_space_that_does_not_break_is_part_of_its_word(tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
     file.write_text("10\u00a0000 O\nParis B-LOC\n")

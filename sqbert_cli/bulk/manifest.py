@@ -13,6 +13,7 @@ from sqbert_cli.bulk.plan import Shard, named
 from sqbert_cli.bulk.stores import InputFile, names_in, read_bytes, whole
 from sqbert_cli.bulk.worker import Work
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.text.fields import first_of
 
 NAME = "manifest.json"
 ANOTHER = "name another --output, or remove this one"
@@ -51,8 +52,8 @@ def read_shards(output: str, job: Mapping[str, Any]) -> list[Shard] | None:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SqbertError(f"`{output}/{NAME}` cannot be read: {error}", hint=ANOTHER) from error
     if differing:
-        more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-        raise SqbertError(f"`{output}` is of another job: {'; '.join(differing[:SHOWN])}{more}", hint=ANOTHER)
+        told = first_of(differing, SHOWN, "; ", "; and ")
+        raise SqbertError(f"`{output}` is of another job: {told}", hint=ANOTHER)
     return shards
 
 

@@ -106,12 +106,13 @@ def classify(
 
     from sqbert_cli.api import classify as classify_texts
     from sqbert_cli.api import classify_any
-    from sqbert_cli.console import file_meter
+    from sqbert_cli.console import file_meter, is_table
     from sqbert_cli.errors import SqbertError
     from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.models import load_checkpoint
     from sqbert_cli.text.results import classification_fields
-    from sqbert_cli.views.classification import classification_view
+    from sqbert_cli.views.classification import show_classification
+    from sqbert_cli.views.lines import line_view
 
     choice = ModelChoice(model, device, dtype, threads, offline)
     checkpoint = load_checkpoint(model, offline=offline) if bulk else choice.load()
@@ -129,7 +130,11 @@ def classify(
     job = Job(choice, ask, partial(classification_fields, top_k=shown, multi_label=several))
     if bulk is not None:
         bulks.run(bulk, job, fields)
-    show = classification_view(format, known, shown, multi_label=several)
+    show = (
+        partial(show_classification, shown=shown, width=max(map(len, known)), multi_label=several)
+        if is_table(format)
+        else line_view(format, job.to_fields)
+    )
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         show_results(results, show, on_error, meter)

@@ -71,7 +71,7 @@ def embed(
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live and file is None)
         if file is None:
-            show_results(results, line_view(format, embedded_fields), on_error, meter)
+            show_results(results, line_view(format, job.to_fields), on_error, meter)
         else:
             mishaps = Mishaps(on_error)
             vectors = (result.vector for result in mishaps.sort_out(results, meter))

@@ -17,7 +17,9 @@ def fill_mask(
     model: options.Model = None,
     head: options.Head = None,
     format: options.Format = "auto",
-    top_k: Annotated[int, typer.Option(rich_help_panel=options.OUTPUT, min=1, help="Give the N best words.")] = 5,
+    top_k: Annotated[
+        int | None, typer.Option(rich_help_panel=options.OUTPUT, min=1, help="Give the N best words; default: 5.")
+    ] = None,
     targets: Annotated[
         str | None,
         typer.Option(rich_help_panel=options.OUTPUT, metavar="A,B,...", help="Say how likely these words are."),
@@ -39,6 +41,7 @@ def fill_mask(
     itself. A word that begins with `##` goes on the word before.
     """
     words = options.listed(targets, "--targets")
+    options.refuse((words and top_k, "--top-k goes without --targets, all of which are told"))
 
     from sqbert_cli.commands.streams import choose_source, show_results
     from sqbert_cli.text.fields import Fields
@@ -55,6 +58,6 @@ def fill_mask(
     show = show_filled if is_table(format) else line_view(format, filled_fields)
     with file_meter(source.path) as meter:
         results = fill_masks(
-            checkpoint, source.records(meter), head=head, top_k=top_k, targets=words, live=source.is_live
+            checkpoint, source.records(meter), head=head, top_k=top_k or 5, targets=words, live=source.is_live
         )
         show_results(results, show, on_error, meter)

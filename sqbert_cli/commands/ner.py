@@ -103,4 +103,4 @@ def ner(
             finally:
                 highlighter.legend()
         else:
-            show_results(results, line_view(format, entities_fields), on_error, meter)
+            show_results(results, line_view(format, job.to_fields), on_error, meter)

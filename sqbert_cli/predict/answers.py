@@ -77,7 +77,8 @@ def question_stretches(
         return checkpoint.tokenizer.window(question, ids)
 
     sections = read_pieces(checkpoint.tokenizer, record.text)
-    shared = min(window_stride(stride, checkpoint.max_length(head) - 3), room - 1)
+    # Beside a long question a wide stride would leave hardly a new token to each window.
+    shared = min(window_stride(stride, checkpoint.max_length(head) - 3), room // 2)
     return stretches(sections, frame, len(question) + 2, room, shared)
 
 

@@ -33,7 +33,7 @@ def fill_masks(
     """
     chosen = checkpoint.head("masked_word", head)
     mask_id = checkpoint.tokenizer.mask_id
-    wanted = None if targets is None else torch.tensor([_target(checkpoint, word) for word in targets])
+    wanted = None if targets is None else torch.tensor([*dict.fromkeys(_target(checkpoint, word) for word in targets)])
 
     def with_masks(some: Sequence[Record]) -> Iterator[tuple[int, Stretch, list[int]]]:
         for number, record in enumerate(some):

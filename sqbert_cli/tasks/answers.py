@@ -14,7 +14,7 @@ from sqbert_cli.text.windows import Stretch
 
 NO_ANSWER = (0, 0)
 """Start and end of a row that has no answer: its first token."""
-BEST_OF_WINDOW, LOOKED_AT = 20, 100
+BEST_OF_WINDOW = 20
 
 
 def window_target(stretch: Stretch, spans: Sequence[Span]) -> tuple[int, int]:
@@ -46,14 +46,16 @@ def window_answers(stretch: Stretch, logits: Tensor, max_words: int) -> tuple[li
     if not len(pieces):
         return [], nothing
     inside = slice(stretch.first, stretch.first + len(pieces))
-    joint = (start[inside, None] * end[None, inside]).where(_whole_words(stretch, max_words), 0.0).flatten()
-    best = joint.topk(min(LOOKED_AT, len(joint)))
+    joint = (start[inside, None] * end[None, inside]).where(_whole_words(stretch, max_words), 0.0)
     found: list[tuple[float, int, int]] = []
-    for score, place in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-        left, right = pieces.offsets[place // len(pieces)][0], pieces.offsets[place % len(pieces)][1]
-        if score > 0 and all(right <= other[1] or left >= other[2] for other in found):
-            found.append((score, left, right))
-    return found[:BEST_OF_WINDOW], nothing
+    for _ in range(BEST_OF_WINDOW):
+        score, place = joint.view(-1).max(0)
+        if score <= 0:
+            break
+        first, last = divmod(int(place), len(pieces))
+        found.append((float(score), pieces.offsets[first][0], pieces.offsets[last][1]))
+        joint[: last + 1, first:] = 0  # all that overlap it
+    return found, nothing
 
 
 def _whole_words(stretch: Stretch, max_words: int) -> Tensor:

@@ -14,7 +14,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record, labels_of
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
-from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.fields import Fields, first_of
 from sqbert_cli.text.files import name_of
 from sqbert_cli.text.readers import Format, read_records
 
@@ -149,8 +149,7 @@ def check(dataset: Dataset) -> list[str]:
         counts = Counter(label for record in dataset.train.records for label in labels_of(record.gold))
         rare = [f"`{label}` ({counts[label]})" for label in dataset.head.labels if counts[label] < FEW_EXAMPLES]
         if rare:
-            more = f" and {len(rare) - LISTED} more" if len(rare) > LISTED else ""
-            notes.append(f"labels with fewer than {FEW_EXAMPLES} examples: {', '.join(rare[:LISTED])}{more}")
+            notes.append(f"labels with fewer than {FEW_EXAMPLES} examples: {first_of(rare, LISTED)}")
     return notes + [note for split in dataset.dev if (note := _duplicates(dataset.train, split))]
 
 
@@ -169,9 +168,15 @@ def check_known(split: Split, labels: Sequence[str]) -> None:
 
 def bad_lines(split: Split) -> str:
     """Say which lines of a split are left out, and why."""
-    listed = "".join(f"\n  {bad.source}: {bad.reason}" for bad in split.bad[:LISTED])
-    more = f"\n  and {len(split.bad) - LISTED} more" if len(split.bad) > LISTED else ""
-    return f"{len(split.bad)} line(s) of `{split.name}` cannot be used and are left out:{listed}{more}"
+    return under(
+        f"{len(split.bad)} line(s) of `{split.name}` cannot be used and are left out",
+        [f"{bad.source}: {bad.reason}" for bad in split.bad],
+    )
+
+
+def under(heading: str, places: Sequence[str]) -> str:
+    """A heading with the first places below it, each on a line of its own."""
+    return f"{heading}:\n  " + first_of(places, LISTED, "\n  ", "\n  and ")
 
 
 def split_hash(split: Split) -> str:

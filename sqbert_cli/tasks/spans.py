@@ -12,7 +12,7 @@ from typing import Any
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Span
-from sqbert_cli.tasks.dataset import HELD_OUT_SHARE, LISTED, Dataset, Split, make_split
+from sqbert_cli.tasks.dataset import HELD_OUT_SHARE, Dataset, Split, make_split, under
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.text.conll import split_columns
 from sqbert_cli.text.fields import Fields, QuestionFields
@@ -126,7 +126,4 @@ def _cut_words(split: Split) -> Iterator[str]:
 
 def _listed(what: str, places: Iterator[str]) -> list[str]:
     found = list(places)
-    if not found:
-        return []
-    more = f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    return [f"{what} ({len(found)}):" + "".join(f"\n  {place}" for place in found[:LISTED]) + more]
+    return [under(f"{what} ({len(found)})", found)] if found else []

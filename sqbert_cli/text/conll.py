@@ -75,8 +75,10 @@ def _problem(columns: list[str], rows: list[str]) -> str:
         return "not UTF-8"
     if rows and len(columns) != len(split_columns(rows[0])):
         return f"{len(columns)} columns, but the sentence began with {len(split_columns(rows[0]))}"
-    if not all((columns[0], columns[-1], split_tag(columns[-1])[1])):
-        return "no word in the first column" if not columns[0] else "no tag in the last column"
+    if not columns[0]:
+        return "no word in the first column"
+    if len(columns) > 1 and not split_tag(columns[-1])[1]:
+        return "no tag in the last column"
     return f"a sentence of more than {MAX_WORDS:,} words" if len(rows) >= MAX_WORDS else ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -88,6 +88,11 @@ def _label(name: str, value: Any) -> str:
 
 def listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def first_of(items: Sequence[str], most: int, between: str = ", ", last: str = " and ") -> str:
+    """The first of many, and how many more there are."""
+    return between.join(items[:most]) + (f"{last}{len(items) - most} more" if len(items) > most else "")
 
 
 def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:

@@ -38,7 +38,7 @@ def read_pieces(tokenizer: Tokenizer, text: str) -> Iterator[Pieces]:
     """Yield the pieces of each section; none for a text without any word."""
     words = 0
     for start, end in sections(text):
-        encoding = tokenizer.pieces.encode(text[start:end], add_special_tokens=False)
+        encoding = tokenizer.places(text[start:end])
         ids, words_here = encoding.ids, [int(word or 0) for word in encoding.word_ids]
         if ids:
             offsets = [(start + left, start + right) for left, right in encoding.offsets]

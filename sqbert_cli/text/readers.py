@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias
 
 from sqbert_cli.errors import SqbertError
@@ -24,6 +24,8 @@ ENDINGS: dict[str, Format] = {
 }  # fmt: skip
 FIXED = {"conll": "CoNLL's columns", "squad": "SQuAD's form"}
 """What names no fields."""
+OBJECT_START = re.compile(r'\s*\{\s*["}]')
+"""A damaged line is one of JSONL too: better told than taken for a text."""
 SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
 
 
@@ -41,10 +43,10 @@ def read_records(
     """
     name = name_of(path)
     lines = numbered_lines(path, on_bytes, start)
-    if format == "auto" and path == STDIN:
-        format, lines = _guess_of_stream(lines)
-    elif format == "auto":
-        format = guess_format(path)
+    if format == "auto":
+        format = "text" if path == STDIN else guess_format(path)
+        if format == "text" and (path == STDIN or (isinstance(path, Path) and path.is_fifo())):
+            format, lines = _guess_of_stream(lines)
     if format in FIXED and fields not in (DEFAULT_FIELDS, QuestionFields()):
         raise SqbertError(
             f"`{name}` has {FIXED[format]}, whose fields have no other names",
@@ -86,17 +88,7 @@ def guess_format(path: Location) -> Format:
 def _guess_of_stream(lines: Lines) -> tuple[Format, Lines]:
     """Go by the first line, which is put back."""
     first = list(islice(_filled(lines), 1))
-    return "jsonl" if any(_begins_jsonl(line) for _, line in first) else "text", chain(first, lines)
-
-
-def _begins_jsonl(line: str) -> bool:
-    """Tell whether it is an object, though one that is refused, as for a number that is none."""
-    try:
-        return isinstance(json.loads(line), dict)
-    except json.JSONDecodeError:
-        return False
-    except (ValueError, RecursionError):  # as `_json_object`
-        return line.lstrip().startswith("{")
+    return "jsonl" if any(OBJECT_START.match(line) for _, line in first) else "text", chain(first, lines)
 
 
 def _begins_as_squad(path: Location) -> bool:

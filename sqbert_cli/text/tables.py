@@ -39,12 +39,13 @@ def _csv_cells(lines: Lines) -> Table:
     row = _Row(lines)
     reader = csv.reader(row, strict=True)
     while True:
-        row.number = row.characters = 0
+        row.number = row.last = row.characters = 0
         try:
             cells: list[str] | str = next(reader)
         except csv.Error as error:
             fault, *_ = str(error).split(" - ")  # what follows is advice to programmers
-            cells = f"not CSV: {fault}"
+            lost = f"; lines {row.number} to {row.last} are lost" if row.last > row.number else ""
+            cells = f"not CSV: {fault}{lost}"
         except StopIteration:
             return
         yield row.number, cells
@@ -54,11 +55,11 @@ class _Row(Iterator[str]):
     """The lines of a row, as `csv` asks for them. No generator: the lines after a row that is too long are to come."""
 
     def __init__(self, lines: Lines) -> None:
-        self._lines, self.number, self.characters = lines, 0, 0
+        self._lines, self.number, self.last, self.characters = lines, 0, 0, 0
 
     def __next__(self) -> str:
         number, line = next(self._lines)
-        self.number, self.characters = self.number or number, self.characters + len(line)
+        self.number, self.last, self.characters = self.number or number, number, self.characters + len(line)
         if self.characters > MAX_ROW_CHARACTERS:
             raise csv.Error(f"a row of more than {MAX_ROW_CHARACTERS:,} characters")
         return line

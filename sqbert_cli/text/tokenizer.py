@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle, islice, pairwise
 from pathlib import Path
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as PieceTokenizer
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
@@ -69,10 +71,13 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of each text, whole and without special tokens."""
-        try:
+        with _reading():
             return [one.ids for one in self.pieces.encode_batch_fast(list(texts), add_special_tokens=False)]
-        except Exception as error:  # plain, as below; where the vocabulary lacks a piece for what it does not know
-            raise SqbertError(f"the model's tokenizer cannot read a text: {error}") from error
+
+    def places(self, text: str) -> Encoding:
+        """Ids, offsets and words of a text, whole and without special tokens."""
+        with _reading():
+            return self.pieces.encode(text, add_special_tokens=False)
 
     def windows(self, ids: list[int], pair_ids: list[int] | None, max_length: int) -> list[Window]:
         """Cover a text, or a pair of texts, with windows of at most `max_length` ids; nothing is cut off.
@@ -114,6 +119,14 @@ def parts_for_pair(length: int, pair_length: int, room: int) -> tuple[int, int]:
     while -(-length // parts) + -(-pair_length // parts) > room:
         parts += 1
     return parts, parts
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # plain, as below; where the vocabulary lacks a piece for what it does not know
+        raise SqbertError(f"the model's tokenizer cannot read a text: {error}") from error
 
 
 def _parse(file: Path) -> PieceTokenizer:

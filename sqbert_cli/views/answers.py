@@ -21,10 +21,9 @@ def show_answers(result: Answers) -> None:
         data.print(Text.assemble(("no answer", "yellow"), f"  {result.no_answer:.3f}"))
     for answer in result.answers:
         before, after = around(result.record.text, answer)
-        sentence = Text.assemble(_flat(before), (_flat(answer.text), "bold green underline"), _flat(after))
-        marked = Text.assemble(_flat(before), f"[{_flat(answer.text)}]", _flat(after))
-        score = Text(f"{answer.score:6.3f}  ", "cyan")
-        data.print(Text.assemble(score, marked if data.color_system is None else sentence))
+        found = _flat(answer.text)
+        shown = f"[{found}]" if data.color_system is None else (found, "bold green underline")
+        data.print(Text.assemble((f"{answer.score:6.3f}  ", "cyan"), _flat(before), shown, _flat(after)))
 
 
 def around(context: str, answer: Found) -> tuple[str, str]:

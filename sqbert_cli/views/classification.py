@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from rich.text import Text
 
-from sqbert_cli.console import data, is_table, printable
+from sqbert_cli.console import data, printable
 from sqbert_cli.records import Classification
-from sqbert_cli.text.results import classification_fields
-from sqbert_cli.views.lines import line_view
 
 BAR_WIDTH, NARROW = 10, 40
 NO_LABEL = "-"
 """Of several labels none holds."""
 
 
-def classification_view(
-    format: str, labels: tuple[str, ...], shown: int | None, *, multi_label: bool
-) -> Callable[[Classification], None]:
-    """Return what shows one result. `shown` is how many scores are wanted."""
-    if is_table(format):
-        return partial(show_classification, shown=shown, width=max(map(len, labels)), multi_label=multi_label)
-    return line_view(format, partial(classification_fields, top_k=shown, multi_label=multi_label))
-
-
 def show_classification(result: Classification, shown: int | None, width: int, *, multi_label: bool) -> None:
-    """A line for a text with its best label, and one more for each further label that holds or is wanted."""
+    """A line for a text with its best label, and one more for each further label that holds or is wanted.
+
+    `shown` is how many scores are wanted, `width` that of the widest label.
+    """
     record = result.record
     both = record.text if record.pair is None else f"{record.text} | {record.pair}"
     text = printable(" ".join(both.split()))

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sqbert_cli.console import data, printable
+from sqbert_cli.text.fields import first_of
 
 NARROW = 60
 """Columns of a terminal; on fewer a table of models is no table any more."""
@@ -30,10 +31,9 @@ def show_model(about: Mapping[str, Any]) -> None:
         data.print(line)
     table = _table("head", "answers", "window", "labels")
     for head in about["heads"]:
-        labels = head["labels"][:LISTED]
-        more = f" and {len(head['labels']) - LISTED} more" if len(head["labels"]) > LISTED else ""
+        labels = first_of(head["labels"], LISTED)
         name = Text(printable(head["name"]), "bold")
-        table.add_row(name, head["answers"], str(head["max_length"]), Text(printable(", ".join(labels) + more)))
+        table.add_row(name, head["answers"], str(head["max_length"]), Text(printable(labels)))
     data.print(table)
     for split, metrics in about["scores"].items():
         told = "  ".join(f"{metric} {value * 100:.2f}" for metric, value in metrics.items())
