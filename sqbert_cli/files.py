@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkstemp
 from typing import IO, Any
@@ -103,6 +104,10 @@ def digest_of(file: Path, digest: Any) -> str:
         while chunk := content.read(1 << 20):
             digest.update(chunk)
     return str(digest.hexdigest())
+
+
+def sha256_of(file: Path) -> str:
+    return digest_of(file, sha256())
 
 
 def _umask() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from difflib import get_close_matches
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from sqbert_cli import hub
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import digest_of, whole_file, whole_path, write_json
+from sqbert_cli.files import sha256_of, whole_file, whole_path, write_json
 from sqbert_cli.folder import read_training, weights_file
 from sqbert_cli.places import DEFAULT_MODEL, HubName, hub_name, pulled_models, remove_pulled, shipped_models
 from sqbert_cli.summary import (
@@ -126,7 +125,7 @@ def _convert(source: Path, folder: Path) -> None:
             write_checkpoint(checkpoint, ours, lossless_dtype(checkpoint), read_training(source) or None)
             if (card := source / CARD_FILE).is_file():
                 shutil.copyfile(card, ours / card.name)
-            hashes = {file.name: digest_of(file, sha256()) for file in sorted(ours.iterdir())}
+            hashes = {file.name: sha256_of(file) for file in sorted(ours.iterdir())}
             write_json(
                 ours / ORIGIN_FILE,
                 {"repo_id": folder.parent.name.replace("--", "/", 1), "commit": folder.name, "sha256": hashes},
@@ -140,7 +139,7 @@ def _is_intact(folder: Path) -> bool:
     """Whether every file is as it was written."""
     try:
         hashes = read_origin(folder)["sha256"]
-        return all(digest_of(folder / name, sha256()) == written for name, written in hashes.items())
+        return all(sha256_of(folder / name) == written for name, written in hashes.items())
     except (SqbertError, OSError, KeyError, AttributeError):
         return False
 

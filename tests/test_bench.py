@@ -269,6 +269,12 @@ def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_p
     written = json.loads(file.read_text())
     assert [len(one["times_ms"]) == 6 for one in written["measurements"]] == [True] * 4
     assert written["machine"]["packages"]["torch"] == torch.__version__
+    assert "GFLOP for 1 x 8 tokens" in ran.out
+    for other, said in (("--lengths", "none of these cases"), ("--baseline", "was measured beside transformers")):
+        value = {"--lengths": "32", "--baseline": "sqbert-plain"}[other]
+        refused = run_sqbert(*words, other, value, "--compare", file)
+        assert (refused.status, refused.out) == (1, "")
+        assert said in refused.err
     again = run_sqbert(*words, "--compare", file)
     assert again.status == 0, again.err
     assert any(verdict in again.out for verdict in ("faster", "slower", "no difference shown"))

@@ -135,6 +135,9 @@ def test_without_adb_the_command_says_so_at_once_and_loads_no_torch(tmp_path: Pa
         "--device pixel4", "--device ssh:-oProxyCommand=x", "--device ssh:", "--check", "--serial x",
         "--device pixel3 --engines sqbert", "--device pixel3 --check --json a.json",
         "--device pixel3 --check --plot a.svg", "--device pixel3 --lengths 8,16", "--device pixel3 --runtime fast",
+        "--device pixel3 --check --runs 7", "--device pixel3 --check --markdown", "--device ssh:pi --serial x",
+        "--device ssh:pi --any-device", "--device ssh:pi --setup", "--device pixel3 --setup --purge",
+        "--device pixel3 --setup --json a.json", "--device pixel3 --force --cooldown 600",
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_is_done(words: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import IO
 
 from sqbert_cli.bench.cases import Case, Progress, Shape
 from sqbert_cli.errors import SqbertError
@@ -61,12 +62,13 @@ def _in_a_process(case: Case) -> dict[str, float]:
     shape = case.shape
     words = [case.model, case.engine, case.dtype, *map(str, (shape.batch_size, shape.length, shape.threads))]
     began = time.perf_counter()
-    printed = _run(["-m", __name__, *words])
+    printed = run_python(["-m", __name__, *words])
     return {"wall_s": time.perf_counter() - began, **json.loads(printed.splitlines()[-1])}
 
 
-def _run(words: Sequence[str]) -> str:
-    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+def run_python(words: Sequence[str], stdout: int | IO[bytes] = subprocess.PIPE) -> str:
+    """Return what a process of its own prints, unless that goes elsewhere. Raises `SqbertError` where it fails."""
+    ran = subprocess.run([sys.executable, *words], stdout=stdout, stderr=subprocess.PIPE, text=True)
     if ran.returncode:
         raise SqbertError(
             f"`python {' '.join(words)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",
@@ -89,7 +91,7 @@ def time_commands(runs: int = RUNS) -> Iterator[Command]:
     for _ in range(runs + 1):
         for name, words in COMMANDS.items():
             began, used = time.perf_counter(), _children_cpu()
-            _run(words)
+            run_python(words)
             wall[name].append(time.perf_counter() - began)
             cpu[name].append(_children_cpu() - used)
     for name in COMMANDS:  # the first round filled the caches

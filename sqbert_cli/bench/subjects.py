@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import nn
 from sqbert_cli.bench.cases import Shape
 from sqbert_cli.bench.flops import encoder_flops
 from sqbert_cli.folder import read_training
-from sqbert_cli.model.config import GROUP_FIELDS, SqueezeBertConfig
+from sqbert_cli.model.config import GROUP_FIELDS, HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.places import DEFAULT_MODEL
@@ -41,16 +42,22 @@ class Subject:
         return {
             "parameters": sum(parameter.numel() for parameter in self.network.transformer.parameters()),
             "weights": self.weights,
+            "flops_of": f"{shape.batch_size} x {shape.length} tokens",
             "flops": encoder_flops(self.network.config, shape.batch_size, shape.length),
             "score": self.score and {"value": self.score, "of": SCORE_OF},
         }
 
 
+def random_network(config: SqueezeBertConfig, heads: Sequence[HeadConfig] = ()) -> Network:
+    """Return weights that are the same each time."""
+    network = Network(config, heads)
+    initialise(network, config.initializer_range, torch.Generator().manual_seed(0))
+    return network.eval()
+
+
 def load_subject(name: str, *, offline: bool = False) -> Subject:
     if config := SHAPES.get(name):
-        network = Network(config)
-        initialise(network, config.initializer_range, torch.Generator().manual_seed(0))
-        return Subject(name, network.eval(), "random", QUOTED_SCORES.get(name))
+        return Subject(name, random_network(config), "random", QUOTED_SCORES.get(name))
     network = load_checkpoint(name, offline=offline).network
     network.heads = nn.ModuleDict()
     return Subject(name, network, "its own", _score(name, offline))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from sqbert_cli.bench.cases import DtypeName
+from sqbert_cli.bench.cold import run_python
 from sqbert_cli.errors import SqbertError
 
 TaskName = Literal["classify", "ner"]
@@ -101,12 +101,7 @@ def _pipeline(task: TaskName, folder: Path, file: Path, batch_size: int) -> list
 def _seconds(command: Sequence[str], output: Path) -> float:
     with output.open("wb") as out:
         began = time.perf_counter()
-        ran = subprocess.run([sys.executable, *command], stdout=out, stderr=subprocess.PIPE, text=True)
-    if ran.returncode:
-        raise SqbertError(
-            f"`python {' '.join(command)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",
-            hint="run it by itself to see what it says",
-        )
+        run_python(command, out)
     return time.perf_counter() - began
 
 

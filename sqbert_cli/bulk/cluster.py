@@ -22,6 +22,7 @@ ATTEMPTS = 3
 """Passes in a row that finish no shard before the job is given up."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS": "1"}
 CONNECT_SECONDS = 5
+MACHINES = "is sqbert on every machine? is memory short (fewer --workers)?"
 SMALL = 1 << 26
 """Bytes that are planned here: to start processes elsewhere would take longer."""
 
@@ -79,8 +80,12 @@ def plan(files: Sequence[InputFile], reading: Reading, size: int) -> list[Shard]
     cut_one = ray.remote(_cut)
     try:
         found = ray.get([cut_one.remote(file.name, reading, size) for file in files])
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, (SqbertError, OSError)):
+            raise cause from None
+        reason = str(error).strip().splitlines()[-1]
+        raise SqbertError(f"the files could not be cut into shards: {reason}", hint=MACHINES) from error
     return [shard for some in found for shard in some]
 
 
@@ -103,7 +108,7 @@ def run_shards(work: Work, shards: Sequence[Shard], workers: int | None) -> Iter
     if left:
         raise SqbertError(
             f"workers died {ATTEMPTS} times and finished nothing, last at `{left[0].name}` of `{left[0].file}`{reason}",
-            hint="is sqbert on every machine? is memory short (fewer --workers)? finished shards are kept",
+            hint=f"{MACHINES} finished shards are kept",
         )
 
 

@@ -16,26 +16,29 @@ from sqbert_cli.text.readers import ENDINGS
 KNOWN = {*ENDINGS, ".txt"}
 
 
-def find_inputs(wanted: str, any_ending: bool) -> list[InputFile]:
+def find_inputs(wanted: str, any_ending: bool) -> tuple[list[InputFile], list[str]]:
     """Return the files of a folder and those below, of a pattern, or the one file; raise `SqbertError` for none.
 
-    Of a folder hidden files are left out and, unless `any_ending`, those that do not look like records.
+    Of a folder hidden files (`.`, `_`) are left out and, unless `any_ending`, those that do not look like records,
+    whose names come beside.
     """
     found, in_folder = _stored_files(wanted) if is_stored(wanted) else _local_files(wanted)
-    files = [file for file in found if file.size and not (in_folder and _is_other(file.name, wanted, any_ending))]
+    found = [file for file in found if not (in_folder and _is_hidden(file.name, wanted))]
+    other = [file.name for file in found if in_folder and not any_ending and _is_other(file.name, wanted)]
+    files = [file for file in found if file.size and file.name not in set(other)]
     if not files:
         what = "has no records: no file of it has any bytes" if found and not in_folder else "has no files of records"
         raise SqbertError(
             f"`{wanted}` {what}", hint=f"files end in {', '.join(sorted(KNOWN))}, or say what they are: --input-format"
         )
-    return sorted(files, key=lambda file: file.name)
+    return sorted(files, key=lambda file: file.name), sorted(other)
 
 
 def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
     folder = Path(wanted)
     if folder.is_dir():
         return [_local(path) for path in _below(folder) if path.is_file()], True
-    names = [wanted] if folder.exists() else glob(wanted, recursive=True)
+    names = [wanted] if folder.exists() else _matching(wanted)
     if not names:
         raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else f"no file is named as `{wanted}`")
     return [_local(Path(name)) for name in names if Path(name).is_file()], False
@@ -50,6 +53,12 @@ def _below(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         yield from (Path(place, name) for name in names)
+
+
+def _matching(pattern: str) -> list[str]:
+    """Each file by its shortest name: two `**`, or a link to a folder above, find it by many."""
+    names = sorted(glob(pattern, recursive=True), key=len, reverse=True)
+    return list({(os.path.realpath(os.path.dirname(name)), os.path.basename(name)): name for name in names}.values())
 
 
 def _local(path: Path) -> InputFile:
@@ -75,10 +84,12 @@ def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
     return fits and _matches(name[1:], pattern[1:])
 
 
-def _is_other(name: str, folder: str, any_ending: bool) -> bool:
-    if name == folder:
-        return False
+def _is_hidden(name: str, folder: str) -> bool:
     root = folder if is_stored(folder) else Path(folder).absolute()
-    path = PurePosixPath(name).relative_to(PurePosixPath(root))
+    return any(part.startswith((".", "_")) for part in PurePosixPath(name).relative_to(PurePosixPath(root)).parts)
+
+
+def _is_other(name: str, folder: str) -> bool:
+    path = PurePosixPath(name)
     bare = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
-    return any(part.startswith((".", "_")) for part in path.parts) or not (any_ending or bare.suffix.lower() in KNOWN)
+    return name != folder and bare.suffix.lower() not in KNOWN

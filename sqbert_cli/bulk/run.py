@@ -48,6 +48,8 @@ class Progress:
     done: int = 0
     bad: int = 0
     kept: int = 0
+    left_out: tuple[str, ...] = ()
+    """Files of the folder that do not look like records."""
 
     def after(self, outcome: Outcome) -> Progress:
         return replace(
@@ -63,19 +65,21 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
     cluster.check_installed()
     output = request.output.rstrip("/") if is_stored(request.output) else str(Path(request.output).absolute())
     work = _work(request, job, output)
-    inputs = _inputs(request, output)
+    inputs, left_out = _inputs(request, output)
     described = manifest.describe(work, inputs, request.shard_records)
     make_folder(f"{output}/{FOLDER}")
     shards = manifest.read_shards(output, described)
     for folder in (output, f"{output}/{FOLDER}"):
         sweep(folder, ABANDONED_SECONDS)
-    if shards is not None and not _left(output, shards):  # no cluster for nothing
-        yield _progress(output, shards)
+    progress, left = _standing(output, shards or ())
+    if shards and not left:  # no cluster for nothing
+        yield replace(progress, left_out=left_out)
         return
     with cluster.cluster(request.address):
         if shards is None:
             shards = manifest.write_manifest(output, described, _planned(request, inputs))
-        yield from _run_left(work, shards, request.workers)
+            progress, left = _standing(output, shards)
+        yield from _run_left(work, replace(progress, left_out=left_out), left, request.workers)
 
 
 def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
@@ -85,10 +89,9 @@ def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
     return named(shards, request.format)
 
 
-def _run_left(work: Work, shards: Sequence[Shard], workers: int | None) -> Iterator[Progress]:
-    progress = _progress(work.output, shards)
+def _run_left(work: Work, progress: Progress, left: Sequence[Shard], workers: int | None) -> Iterator[Progress]:
     yield progress
-    for outcome in cluster.run_shards(work, _left(work.output, shards), workers):
+    for outcome in cluster.run_shards(work, left, workers):
         if outcome.error:
             raise SqbertError(outcome.error, hint=outcome.hint or "finished shards are kept; start the job again")
         progress = progress.after(outcome)
@@ -123,13 +126,13 @@ def _pinned(name: str | None, folder: Path) -> str | None:
     return name
 
 
-def _inputs(request: Request, output: str) -> list[InputFile]:
+def _inputs(request: Request, output: str) -> tuple[list[InputFile], tuple[str, ...]]:
     """A pattern may match what an earlier start has written; a folder with its output in it would grow."""
-    found = find_inputs(request.input, any_ending=request.reading.format != "auto")
+    found, other = find_inputs(request.input, any_ending=request.reading.format != "auto")
     inputs = [file for file in found if not _is_below(file.name, output)]
     if not inputs or _is_below(output, request.input):
         raise SqbertError(f"the output `{request.output}` lies in the input", hint="choose a folder outside of it")
-    return inputs
+    return inputs, tuple(other)
 
 
 def _is_below(name: str, folder: str) -> bool:
@@ -138,13 +141,10 @@ def _is_below(name: str, folder: str) -> bool:
     return Path(name).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _left(output: str, shards: Sequence[Shard]) -> list[Shard]:
-    there = names_in(output)
-    return [shard for shard in shards if shard.name not in there]
-
-
-def _progress(output: str, shards: Sequence[Shard]) -> Progress:
+def _standing(output: str, shards: Sequence[Shard]) -> tuple[Progress, list[Shard]]:
+    """How far a job is, and the shards that are left to do."""
     there = names_in(output)
     done = [shard for shard in shards if shard.name in there]
+    left = [shard for shard in shards if shard.name not in there]
     kept, all_of_them = (sum(shard.records for shard in some) for some in (done, shards))
-    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept)
+    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept), left

@@ -111,7 +111,7 @@ def bench(
 
     sqbert bench --models squeezebert-base,bert-base --lengths 32,128 --batch-sizes 1,8 --json a.json --plot a.svg
 
-    sqbert bench --models my-model --engines sqbert --compare a.json
+    sqbert bench --models squeezebert-base --engines sqbert --compare a.json
 
     sqbert bench --throughput reviews.jsonl --models my-model
 
@@ -121,7 +121,7 @@ def bench(
     network in float32 first, and one that computes something else ends the run. What is not installed is skipped and
     named. Ratios are of medians, with the interval that a bootstrap over rounds gives at 95 %.
     """
-    of_phone = (runtime, serial, any_device, cooldown is not None, force, check, setup, purge)
+    of_phone = (runtime, serial, any_device, cooldown is not None, force, check, purge)
     of_here = (engines, dtypes, baseline, cold, throughput, task, batch_sizes != "1", seconds != 3.0)
     of_cases = (cold, json, plot, compare, engines, threads, baseline, markdown)
     written = [file for file in (json, plot) if file is not None]
@@ -132,7 +132,7 @@ def bench(
     token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
     row_counts = options.numbers(batch_sizes, "--batch-sizes", 1, 100_000)
     options.refuse(
-        (not device and any(of_phone), "the options of a phone go with --device pixel3 or --device ssh:HOST"),
+        (not device and any((*of_phone, setup)), "the options of a phone go with --device pixel3 or --device ssh:HOST"),
         (
             device and any(of_here),
             "--device goes with --models, --lengths, --threads, --runs, --json, --plot, --compare",
@@ -146,11 +146,22 @@ def bench(
         (odd, f"`{odd}` is no plain file"),
         (device and len(token_counts) > 1, "--device takes one of --lengths"),
         (
+            device and device != "pixel3" and (serial or any_device or setup),
+            "--serial, --any-device and --setup are of a phone at this computer, not of one behind ssh",
+        ),
+        (
+            setup and any((*of_phone, models, threads, runs, json, plot, compare, markdown)),
+            "--setup only shows what to type in Termux, whatever else is wanted",
+        ),
+        (check and (written or compare or runs or markdown), "--check measures nothing to be counted, kept or shown"),
+        (force and cooldown is not None, "--force does not wait for the phone to cool: leave out --cooldown"),
+        (
             throughput and (any(of_cases) or (lengths, batch_sizes, seconds) != ("128", "1", 3.0)),
             "--throughput goes with --models, --dtypes, --task and --runs only",
         ),
         (task and not throughput, "--task goes with --throughput"),
     )
+    options.check_plotter(plot)
     chosen = options.listed(models, "--models")
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 64 if device else 1024)
     if device is not None:

@@ -6,13 +6,9 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import typer
-
-from sqbert_cli.errors import SqbertError
 from sqbert_cli.phone.course import Course
 from sqbert_cli.phone.target import Target, find_target, public_key, setup_lines, ssh_files
 
@@ -43,30 +39,24 @@ def show_setup() -> None:
         data.print(line, soft_wrap=True)
 
 
-def check_wish(wish: PhoneWish, course: Course) -> None:
-    if not course.runs and any((wish.json, wish.plot, wish.compare)):
-        raise typer.BadParameter("--check measures nothing for --json, --plot or --compare")
-    if wish.plot is not None and find_spec("matplotlib") is None:
-        raise SqbertError("`--plot` needs matplotlib", hint="pip install 'sqbert[bench]'")
-
-
 def run_phone(wish: PhoneWish, course: Course) -> None:
     """Find the phone first: nothing heavy is imported while there is none."""
-    check_wish(wish, course)
     with signals_interrupt():
         _measured(wish, course, find_target(wish.device, wish.serial, wish.any_device))
 
 
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
-    from sqbert_cli.bench.report import compare, read_report
+    from sqbert_cli.bench.report import check_comparable, compare, read_report
     from sqbert_cli.commands.bench_runs import draw, keep, shown
     from sqbert_cli.phone.measure import measure
     from sqbert_cli.phone.session import Found, new_report, purged
     from sqbert_cli.views.bench import show_comparison
     from sqbert_cli.views.phone import show_found, show_phone
 
-    before = read_report(wish.compare) if wish.compare else None
     report = new_report(target)
+    before = read_report(wish.compare) if wish.compare else None
+    if wish.compare is not None and before is not None:
+        check_comparable(wish.compare, before, report.baseline)
     models = wish.models or DEFAULT_MODELS
     try:
         with (

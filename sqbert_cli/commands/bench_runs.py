@@ -19,7 +19,7 @@ from sqbert_cli.bench.cold import cold_starts, time_commands
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.machine import default_threads, machine_facts
 from sqbert_cli.bench.measure import measure
-from sqbert_cli.bench.report import Report, compare, read_report, write_report
+from sqbert_cli.bench.report import Report, check_comparable, compare, read_report, write_report
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
 from sqbert_cli.bench.throughput import TaskName, throughput
 from sqbert_cli.checkpoint import write_checkpoint
@@ -68,10 +68,10 @@ class Wish:
 def run_bench(
     wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool, *, markdown: bool
 ) -> None:
-    before = read_report(old) if old else None
-    if plot is not None and find_spec("matplotlib") is None:
-        raise SqbertError("`--plot` needs matplotlib", hint=EXTRA)
     cases = wish.cases()
+    before = read_report(old) if old else None
+    if old is not None and before is not None:
+        check_comparable(old, before, wish.control, cases)
     subjects = {name: load_subject(name, offline=offline) for name in dict.fromkeys(case.model for case in cases)}
     about: dict[str, Mapping[str, Any]] = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
     report = Report(machine_facts(), about, wish.control)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
 
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import Format as InputFormatName
@@ -52,6 +54,11 @@ def refuse(*problems: tuple[object, str]) -> None:
     for wrong, message in problems:
         if wrong:
             raise typer.BadParameter(message)
+
+
+def check_plotter(plot: Path | None) -> None:
+    if plot is not None and find_spec("matplotlib") is None:
+        raise SqbertError("`--plot` needs matplotlib", hint="pip install 'sqbert[bench]'")
 
 
 def of_its_own(task: str | None, named_fields: bool, input_format: str) -> list[tuple[object, str]]:

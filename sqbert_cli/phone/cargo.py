@@ -17,12 +17,12 @@ import torch
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.bench.cases import Shape
-from sqbert_cli.bench.subjects import SHAPES, Subject
+from sqbert_cli.bench.subjects import SHAPES, Subject, random_network
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import sha256_of
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.model.network import Network, initialise
+from sqbert_cli.model.network import Network
 from sqbert_cli.models import load_checkpoint
-from sqbert_cli.phone.deploy import file_hash
 
 FEWEST_WORDS = 100
 """Ids are below this, so that every vocabulary has them."""
@@ -55,9 +55,7 @@ class Cargo:
 def load_network(name: str, *, offline: bool = False) -> tuple[Network, str, str]:
     """Return an encoder with one head for whole texts, the head's name, and where its weights come from."""
     if config := SHAPES.get(name):
-        network = Network(config, [HEAD])
-        initialise(network, config.initializer_range, torch.Generator().manual_seed(0))
-        return network.eval(), HEAD.name, "random"
+        return random_network(config, [HEAD]), HEAD.name, "random"
     checkpoint = load_checkpoint(name, offline=offline)
     return checkpoint.network.eval(), checkpoint.head("sequence").name, "its own"
 
@@ -86,7 +84,7 @@ def pack(name: str, length: int, folder: Path, *, offline: bool = False) -> Carg
     return Cargo(
         name=name,
         file=file,
-        sha256=file_hash(file),
+        sha256=sha256_of(file),
         expected=network(head, *Batch(ids, mask, torch.zeros_like(ids)).inputs()),
         about=Subject(name, network, weights).about(Shape(1, length, 1)),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from shlex import quote
@@ -81,14 +80,6 @@ def checked(link: Link, command: str, what: str, *, source: Path | None = None, 
     if ran.status:
         raise failure(ran, what)
     return ran
-
-
-def file_hash(path: Path) -> str:
-    digest = sha256()
-    with open(path, "rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def failure(ran: Ran, what: str) -> PhoneError:

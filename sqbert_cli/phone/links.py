@@ -20,6 +20,8 @@ from sqbert_cli.phone.problems import PhoneError, Status
 TERMUX = "com.termux"
 PREFIX = f"/data/data/{TERMUX}/files/usr"
 TERMUX_HOME = f"/data/data/{TERMUX}/files/home"
+CACHE = ".cache/sqbert-bench"
+"""Below the home folder there: not where a sqbert of that machine keeps its models."""
 SSHD_PORT = 8022
 SHORT = 300.0
 """Seconds for a command that should take few: a hash of large weights on a slow phone."""
@@ -73,7 +75,7 @@ class AdbLink:
 class RunAsLink(AdbLink):
     """As Termux, through `run-as`, which its debuggable builds (GitHub's) allow."""
 
-    folder: str = f"{TERMUX_HOME}/.cache/sqbert"
+    folder: str = f"{TERMUX_HOME}/{CACHE}"
     name: str = "run-as com.termux"
 
     def argv(self, command: str) -> list[str]:
@@ -87,7 +89,7 @@ class SshLink:
 
     host: str
     options: tuple[str, ...] = ()
-    folder: str = ".cache/sqbert"
+    folder: str = CACHE
     name: str = "ssh"
     remedy: str = "try `ssh HOST true`: it must work without a password, and know the host's key"
     status: Status = Status.LOST

@@ -9,8 +9,9 @@ from pathlib import Path
 from shlex import quote
 
 from sqbert_cli.bench.cases import PhoneEngineName
+from sqbert_cli.files import sha256_of
 from sqbert_cli.phone.course import LIMIT
-from sqbert_cli.phone.deploy import OWNER, Job, file_hash, make_folder, send
+from sqbert_cli.phone.deploy import OWNER, Job, make_folder, send
 from sqbert_cli.phone.links import AdbLink, Link, Ran, run_alive
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import MARK
@@ -59,7 +60,7 @@ def native(link: Link, machine: str) -> Runtime:
             f"the native program is for arm64, and this is {machine or 'something unknown'}",
             "use `--runtime termux`" if isinstance(link, AdbLink) else "run `sqbert bench` on that machine itself",
         )
-    if file_hash(PROGRAM) != json.loads((NATIVE / "build.json").read_text())["sha256"]:
+    if sha256_of(PROGRAM) != json.loads((NATIVE / "build.json").read_text())["sha256"]:
         raise PhoneError(Status.RUNNER_FAILED, f"`{PROGRAM}` is not what was built", "install sqbert anew")
     return Runtime("native", link, PROGRAM, "./sqbert-phone")
 
@@ -71,8 +72,8 @@ def termux(link: Link, runner: Path) -> Runtime:
 def place(runtime: Runtime, job: Job, inputs: Path) -> None:
     """Send the program and the ids; the weights are there already."""
     make_folder(runtime.link, job.folder)
-    send(runtime.link, runtime.file, f"{job.folder}/sqbert-phone", file_hash(runtime.file))
-    send(runtime.link, inputs, f"{job.folder}/inputs.txt", file_hash(inputs))
+    send(runtime.link, runtime.file, f"{job.folder}/sqbert-phone", sha256_of(runtime.file))
+    send(runtime.link, inputs, f"{job.folder}/inputs.txt", sha256_of(inputs))
 
 
 def carry_out(runtime: Runtime, job: Job, plan: Plan) -> Ran:

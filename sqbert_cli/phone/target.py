@@ -12,6 +12,7 @@ import platformdirs
 from sqbert_cli.phone.adb import GONE, PIXEL_3, Seen, choose, find_adb, seen_phones
 from sqbert_cli.phone.facts import Facts, ask_facts
 from sqbert_cli.phone.links import (
+    CACHE,
     SSHD_PORT,
     TERMUX,
     TERMUX_HOME,
@@ -97,7 +98,7 @@ def enter_termux(target: Target, stack: ExitStack) -> Link:
     link = SshLink(
         "127.0.0.1",
         files.options(target.serial, port),
-        folder=f"{TERMUX_HOME}/.cache/sqbert",
+        folder=f"{TERMUX_HOME}/{CACHE}",
         name="Termux's sshd",
         status=Status.NO_TERMUX,
         remedy=f"this Termux allows no `run-as`, so its sshd must run and know the key of sqbert: {SETUP}",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import ABANDONED_SECONDS, sweep, whole_file
+from sqbert_cli.files import ABANDONED_SECONDS, digest_of, sweep, whole_file
 from sqbert_cli.text.files import read_lines
 from sqbert_cli.text.tokenizer import Tokenizer
 
@@ -56,12 +56,9 @@ def token_key(path: Path, tokenizer: Tokenizer) -> str:
         raise SqbertError(f"`{path}` is no plain file", hint="it is read more than once: write it into a file first")
     digest = sha256(f"{CACHE_FORMAT} {path.suffix} {tokenizer.pieces.to_str()}".encode())
     try:
-        with path.open("rb") as file:
-            while some := file.read(2**20):
-                digest.update(some)
+        return digest_of(path, digest)[:32]
     except OSError as error:
         raise SqbertError(f"`{path}` cannot be read: {error.strerror}") from error
-    return digest.hexdigest()[:32]
 
 
 def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokenized]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.files import digest_of
 from sqbert_cli.folder import read_config
 from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
@@ -66,7 +67,7 @@ class ForeignTeacher:
     def hash(self) -> str:
         digest = sha256()
         for file in sorted((*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin"))):
-            digest.update(file.read_bytes())
+            digest_of(file, digest)
         return digest.hexdigest()
 
     def head(self, wanted: HeadConfig) -> HeadConfig:

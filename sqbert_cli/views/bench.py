@@ -132,7 +132,7 @@ def _about(about: Mapping[str, Any]) -> str:
     total = sum(about["flops"].values())
     stages = ", ".join(f"{stage} {flops / total:.0%}" for stage, flops in about["flops"].items())
     size = f"{about['parameters'] / 1e6:.1f} M parameters, weights {about['weights']}"
-    return f"{size}; {total / 1e9:.2f} GFLOP: {stages}"
+    return f"{size}; {total / 1e9:.2f} GFLOP for {about['flops_of']}: {stages}"
 
 
 def _versions(facts: Mapping[str, Any]) -> str:

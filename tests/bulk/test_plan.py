@@ -86,14 +86,22 @@ def test_a_folder_gives_its_files_of_records(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("" if name == "empty.txt" else "x\n")
 
+    left_out: list[str] = []
+
     def found(wanted: Path | str, any_ending: bool = False) -> list[str]:
-        return [Path(file.name).relative_to(tmp_path).as_posix() for file in find_inputs(str(wanted), any_ending)]
+        files, other = find_inputs(str(wanted), any_ending)
+        left_out[:] = [Path(name).relative_to(tmp_path).as_posix() for name in other]
+        return [Path(file.name).relative_to(tmp_path).as_posix() for file in files]
 
     assert found(tmp_path) == ["b.jsonl", "sub/a.csv.gz"]
+    assert left_out == ["notes.md"]
     assert found(tmp_path, any_ending=True) == ["b.jsonl", "notes.md", "sub/a.csv.gz"]
     assert found(tmp_path / "*.md") == ["notes.md"]
     assert found(tmp_path / "**/*.gz") == ["sub/a.csv.gz"]
+    assert not left_out
+    assert found(tmp_path / "**/sub/**/*.gz") == ["sub/a.csv.gz"]
     (tmp_path / "sub" / "again").symlink_to(tmp_path)  # goes round in a circle
+    assert found(tmp_path / "**/*.jsonl") == ["b.jsonl"]
     with TemporaryDirectory() as elsewhere:
         (Path(elsewhere) / "d.jsonl").write_text("x\n")
         (tmp_path / "linked").symlink_to(elsewhere)

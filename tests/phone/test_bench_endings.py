@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from sqbert_cli.phone.links import CACHE
 from sqbert_cli.phone.problems import Status
 from tests.conftest import ROOT
 
@@ -71,9 +72,10 @@ def test_the_forward_is_gone_after_a_signal(phone: Phone, models: str) -> None:
 
 
 def test_what_dead_jobs_left_is_swept(phone: Phone, models: str) -> None:
-    dead = "mkdir -p sqbert/job-dead; cd sqbert/job-dead; echo 999999 > shell; echo x > result.json"
-    phone.shell(f"cd /data/local/tmp; mkdir sqbert; {dead}")
-    phone.shell(f"run-as com.termux /{FILES}/usr/bin/sh -c 'cd files/home; mkdir -p .cache/sqbert; cd .cache; {dead}'")
+    dead = "mkdir -p job-dead; cd job-dead; echo 999999 > shell; echo x > result.json"
+    phone.shell(f"cd /data/local/tmp; mkdir sqbert; cd sqbert; {dead}")
+    home = f"cd files/home; mkdir -p {CACHE}; cd {CACHE}"
+    phone.shell(f"run-as com.termux /{FILES}/usr/bin/sh -c '{home}; {dead}'")
     assert any("job-dead" in name for name in phone.files())
     bench(phone, models, "--runtime", "both", "--check")
     assert not any("home" in name and "job-dead" in name for name in phone.files())
