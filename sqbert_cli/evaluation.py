@@ -21,7 +21,7 @@ from sqbert_cli.predict.vectors import text_vectors
 from sqbert_cli.records import Answers, BadRecord, Classification, Entities, Record
 from sqbert_cli.tasks.classification import decode
 from sqbert_cli.tasks.dataset import Split
-from sqbert_cli.tasks.masked_words import hide_words, special_ids, told
+from sqbert_cli.tasks.masked_words import Draws, hide_words, special_ids, told
 from sqbert_cli.tasks.metrics import Metric, Scores, score
 from sqbert_cli.tasks.span_metrics import score_answers, score_entities
 from sqbert_cli.text.tokenizer import Window
@@ -101,7 +101,9 @@ def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Sco
 
     def hide(window: Window) -> tuple[Window, Tensor, Tensor]:
         ids = torch.tensor([window.input_ids])
-        shown, chosen = hide_words(ids, torch.isin(ids, special), tokenizer.mask_id, tokenizer.vocab_size, generator)
+        shown, chosen = hide_words(
+            ids, torch.isin(ids, special), tokenizer.mask_id, Draws.of(ids.shape, tokenizer.vocab_size, generator)
+        )
         return Window(shown[0].tolist(), window.token_type_ids), ids[0], chosen[0]
 
     windows = (w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some)

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from sqbert_cli import api
 from sqbert_cli.checkpoint import write_checkpoint
-from sqbert_cli.engines.packed import PackedBlock, computes_bfloat16, pack
+from sqbert_cli.engines.packed import PackedBlock, pack
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import SqueezeBertConfig
+from sqbert_cli.model.device import computes_bfloat16
 from sqbert_cli.model.encoder import Encoder
 from sqbert_cli.model.network import Network, initialise
 from tests.conftest import run_sqbert

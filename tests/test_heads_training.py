@@ -22,11 +22,11 @@ from sqbert_cli.records import Entities, Record, Span, Word
 from sqbert_cli.tasks.choose import Source, choose_dataset, choose_test, counts_of, fields_of, parse_multi, problems_of
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT
-from sqbert_cli.tasks.masked_words import hide_words
+from sqbert_cli.tasks.masked_words import Draws, hide_words
 from sqbert_cli.tasks.nli import read_nli
 from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.tasks.span_metrics import score_entities
-from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson
+from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.lessons import LeftOut
@@ -197,6 +197,32 @@ def test_a_head_of_the_same_labels_goes_on_from_where_it_is(many_heads: Path) ->
     assert not torch.equal(state["heads.others.classifier.weight"], state["heads.names.classifier.weight"])
 
 
+def test_a_head_without_labels_goes_on_under_another_name(many_heads: Path) -> None:
+    """As a folder of transformers calls it."""
+    base = read_checkpoint(many_heads)
+    for kind in ("span", "masked_word"):
+        had = base.head(kind)  # type: ignore[arg-type]
+        student = with_heads(base, [replace(had, name="other")], FinetuneSettings())
+        ours, theirs = student.network.heads["other"].state_dict(), base.network.heads[had.name].state_dict()
+        assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_vectors_are_learnt_on_the_windows_that_they_are_asked_on(tiny_model: Path, tmp_path: Path) -> None:
+    base, run = read_checkpoint(tiny_model), Run(tmp_path, torch.device("cpu"), torch.float32)
+    student = with_heads(base, [VECTOR_HEAD], FinetuneSettings(max_length=16))
+    lesson = vector_lesson(student, [Record("a film " * 40)], base, run)
+    assert max(map(len, (window.input_ids for window in lesson.windows))) == 16
+    with pytest.raises(SqbertError, match="tokens at most"):
+        with_heads(base, [VECTOR_HEAD], FinetuneSettings(max_length=100_000))
+
+
+def test_a_task_that_gets_no_step_is_told(tiny_model: Path, three_tasks: list[str], tmp_path: Path) -> None:
+    tasks = [word for task in three_tasks for word in ("--multi", task)]
+    ran = run_sqbert("finetune", "--model", tiny_model, "--output", tmp_path / "out", *tasks, "--epochs", "0.001")
+    assert ran.status == 1
+    assert "of 1 steps none is of `" in ran.err
+
+
 def test_several_tasks_resume_to_the_same_bits(tiny_model: Path, three_tasks: list[str], tmp_path: Path) -> None:
     datasets = parse_multi(three_tasks, Source())
     settings = FinetuneSettings(epochs=0.8, batch_size=8, save_steps=1, eval_steps=100, max_length=32, dropout=0.1)
@@ -229,24 +255,28 @@ def test_tasks_are_seen_by_their_size_to_a_power() -> None:
     assert [plan.batch(step) for step in range(9)] == [Plan(lengths, 10, 2.0, 1.0, 42).batch(step) for step in range(9)]
 
 
+def draws(ids: torch.Tensor, seed: int, words: int = 9) -> Draws:
+    return Draws.of(ids.shape, words, torch.Generator().manual_seed(seed))
+
+
 def test_words_are_hidden_as_bert_hides_them() -> None:
     ids = torch.arange(5, 105).repeat(400, 1)
     special = torch.zeros_like(ids, dtype=torch.bool)
     special[:, 0] = True
-    shown, chosen = hide_words(ids, special, 4, 1_000_000, torch.Generator().manual_seed(0))
+    shown, chosen = hide_words(ids, special, 4, draws(ids, 0, 1_000_000))
     assert not chosen[:, 0].any()
     assert float(chosen.float().mean()) == pytest.approx(0.15 * 0.99, rel=0.05)
     masked, kept = shown[chosen] == 4, shown[chosen] == ids[chosen]
     assert float(masked.float().mean()) == pytest.approx(0.8, abs=0.02)
     assert float(kept.float().mean()) == pytest.approx(0.1, abs=0.02)
     assert torch.equal(shown[~chosen], ids[~chosen])
-    short, _ = hide_words(ids[:, :3], special[:, :3], 4, 9, torch.Generator().manual_seed(0))
+    short, _ = hide_words(ids[:, :3], special[:, :3], 4, draws(ids[:, :3], 0))
     assert short.shape == (400, 3)
 
 
 def test_every_row_has_a_hidden_word() -> None:
     ids = torch.arange(5, 9).repeat(50, 1)
-    _, chosen = hide_words(ids, torch.zeros_like(ids, dtype=torch.bool), 4, 9, torch.Generator().manual_seed(1))
+    _, chosen = hide_words(ids, torch.zeros_like(ids, dtype=torch.bool), 4, draws(ids, 1))
     assert chosen.any(1).all()
 
 
@@ -374,6 +404,9 @@ def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
         (["--multi", "ner=x", "--task", "ner"], "--multi names its own tasks"),
         (["--data", "."], "give --task, --train or --multi"),
         (["--train", "{file}", "--temperature", "3"], "--temperature and --state-weight go with --teacher"),
+        (["--task", "ner", "--train", "{file}", "--power", "1"], "--power goes with --multi or --vectors"),
+        (["--task", "ner", "--train", "{file}", "--characters", "9"], "--characters goes with running text"),
+        (["--train", "{file}", "--freeze-encoder", "--embedding-rate", "0"], "do not go with --freeze-encoder"),
         (["--task", "nli", "--train", "{file}", "--text-field", "a"], "--task nli knows its own fields"),
         (["--task", "masked", "--train", "{file}", "--input-format", "jsonl"], "--task masked knows its own format"),
     ],

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from sqbert_cli.bench.report import compare, read_report, write_report
-from sqbert_cli.commands.bench_phone import PhoneWish, run_phone
+from sqbert_cli.commands.bench import bench
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.phone.adb import Seen, choose, complaint, find_adb, parse_devices
 from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
@@ -320,10 +320,9 @@ def test_termux_is_lost_only_after_it_was_there(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_plot_without_matplotlib_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("sqbert_cli.commands.bench_phone.find_spec", lambda _: None)
-    wish = PhoneWish("pixel3", None, False, None, None, tmp_path / "a.svg", None, False, True)
+    monkeypatch.setattr("sqbert_cli.commands.options.find_spec", lambda _: None)
     with pytest.raises(SqbertError, match="needs matplotlib"):
-        run_phone(wish, Course("auto", (1,), 16, 10, 50, 0.0, force=False, purge=False))
+        bench(device="pixel3", plot=tmp_path / "a.svg")
 
 
 def test_without_ssh_on_this_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.weights import from_disk, reference_names, to_disk
-from sqbert_cli.tasks.masked_words import continuations, hide_words
+from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words
 from sqbert_cli.text.corpus import TokenFile, read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer, Window
 from sqbert_cli.training.arrange import arranged, choose_arrangement
@@ -44,6 +44,7 @@ from sqbert_cli.training.optimise import Finished
 from sqbert_cli.training.passages import Passages, split_documents
 from sqbert_cli.training.presets import PRESETS, SMALL, choose_settings
 from sqbert_cli.training.pretrain import pretrain
+from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.reading import Reader
 from sqbert_cli.training.run import Run
 from tests.conftest import ROOT, run_sqbert
@@ -209,12 +210,25 @@ def test_hidden_words_differ_from_step_to_step_and_not_within_one(tokenizer: Tok
     assert torch.equal(part.shown, again.shown[[1, 4]][:, : part.shown.shape[1]])
 
 
+def test_each_process_reads_its_own_rows_of_a_step_as_one_alone_does(tokenizer: Tokenizer) -> None:
+    passages = passages_of(tokenizer, ["the film was good . it was bad", "it was boring", "a b . c d and a film"] * 3)
+    for order in (True, False):
+        some = reader(tokenizer, order=order)
+        alone = some.read(passages, range(9), 5)
+        for rank in (0, 1):
+            own = some.read(passages, range(9), 5, Processes(rank, 2))
+            length = own.shown.shape[1]
+            assert torch.equal(own.shown, alone.shown[rank::2, :length])
+            assert torch.equal(own.hidden, alone.hidden[rank::2, :length])
+            assert torch.equal(own.swapped, alone.swapped[rank::2])
+        assert len(some.read(passages, range(1), 5, Processes(1, 2)).swapped) == 0
+
+
 def test_whole_words_are_hidden_with_all_their_pieces(tokenizer: Tokenizer) -> None:
     ids = torch.tensor(tokenizer.encode(["unlikely films loved un lovedly"])[0] * 50)[None]
     goes_on = continuations(tokenizer)
-    _, hidden = hide_words(
-        ids, torch.zeros_like(ids, dtype=torch.bool), 4, 60, torch.Generator().manual_seed(0), goes_on
-    )
+    draws = Draws.of(ids.shape, 60, torch.Generator().manual_seed(0))
+    _, hidden = hide_words(ids, torch.zeros_like(ids, dtype=torch.bool), 4, draws, goes_on)
     pieces = goes_on[ids[0]]
     assert pieces.any()
     assert torch.equal(hidden[0, 1:][pieces[1:]], hidden[0, :-1][pieces[1:]])

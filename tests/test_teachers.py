@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
@@ -21,7 +22,7 @@ from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
-from sqbert_cli.training.foreign import load_foreign
+from sqbert_cli.training.foreign import _layout, load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
@@ -147,6 +148,17 @@ def test_a_word_piece_that_the_teacher_does_not_know_is_told(make_mpnet: Callabl
     teacher = load_foreign(make_mpnet("TokenClassification", TAGS, without="great"), "mpnet", student)
     with pytest.raises(SqbertError, match="does not know the word piece `great`"):
         teacher.rows(teacher.own_head, windows_of(student), CPU)
+
+
+def test_a_teacher_whose_pieces_begin_with_a_mark_is_told() -> None:
+    """As those of sentencepiece do, of DeBERTa and ALBERT."""
+    transformers = pytest.importorskip("transformers")
+    pieces = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"\u2581a": 0, "\u2581b": 1, "a": 2, "b": 3, "?": 4}, "?")
+    )
+    pieces.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    with pytest.raises(SqbertError, match="marks where words begin"):
+        _layout(transformers.PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="?"), is_pair=False)
 
 
 def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:

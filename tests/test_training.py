@@ -21,6 +21,8 @@ import torch
 from safetensors.torch import load_file
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
+from sqbert_cli.commands.training_view import show_training
+from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Record, Span
@@ -29,7 +31,9 @@ from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.training.examples import label_weights
 from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
 from sqbert_cli.training.guides import Guidance
-from sqbert_cli.training.optimise import OptimiserSettings, Step, make_trainer
+from sqbert_cli.training.heads import network_with_heads
+from sqbert_cli.training.optimise import MicroBatch, OptimiserSettings, Step, make_trainer, optimise
+from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
 from sqbert_cli.training.teacher import OwnTeacher
@@ -371,6 +375,42 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path)
     with pytest.raises(SqbertError, match="step 1: the loss is nan") as caught:
         list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
     assert "--learning-rate" in str(caught.value.hint)
+
+
+def test_a_step_that_does_not_fit_is_told(tiny_model: Path) -> None:
+    def losses(step: int) -> Iterator[MicroBatch]:
+        raise torch.OutOfMemoryError
+
+    trainer = make_trainer(read_checkpoint(tiny_model).network, OptimiserSettings(learning_rate=1e-3), 10)
+    with pytest.raises(SqbertError, match="step 1 does not fit") as caught:
+        list(optimise(trainer, losses))
+    assert "--accumulation" in str(caught.value.hint)
+
+
+def test_an_output_that_another_machine_does_not_see_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SqbertError, match="process 1 does not see"):
+        open_run(tmp_path / "out", torch.device("cpu"), torch.float32, Processes(rank=1), resume=False)
+
+
+def test_resuming_is_promised_where_there_is_something_to_resume(tmp_path: Path) -> None:
+    def interrupted() -> Iterator[Step]:
+        raise KeyboardInterrupt
+        yield
+
+    run = open_run(tmp_path / "out", torch.device("cpu"), torch.float32, resume=False)
+    for said in ("nothing was saved yet", "the same command with `--resume` goes on"):
+        with talk.capture() as heard, pytest.raises(KeyboardInterrupt):
+            show_training(interrupted(), run)
+        assert said in heard.get()
+        run.file.touch()
+
+
+def test_only_the_encoders_embeddings_have_a_rate_of_their_own(tiny_model: Path) -> None:
+    head = HeadConfig(name="embeddings", kind="sequence", labels=("a", "b"))
+    network = network_with_heads(read_checkpoint(tiny_model), [head], dropout=0, seed=1).network
+    make_trainer(network, OptimiserSettings(learning_rate=1e-3, embedding_rate=0), 10)
+    assert {name.split(".")[1] for name, one in network.named_parameters() if not one.requires_grad} == {"embeddings"}
+    assert all(parameter.requires_grad for parameter in network.heads.parameters())
 
 
 def test_a_teacher_of_other_labels_is_refused(

@@ -12,7 +12,8 @@ from sqbert_cli.batch import Batch
 from sqbert_cli.bench import peers
 from sqbert_cli.bench.cases import DtypeName, EngineName
 from sqbert_cli.bench.peers import TORCH_DTYPES, Forward
-from sqbert_cli.engines.packed import computes_bfloat16, pack
+from sqbert_cli.engines.packed import pack
+from sqbert_cli.model.device import computes_bfloat16
 from sqbert_cli.model.network import Network
 
 

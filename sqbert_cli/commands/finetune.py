@@ -9,7 +9,7 @@ import typer
 
 from sqbert_cli.commands import options, settings
 
-TEACHER_WEIGHT, TEMPERATURE = 0.9, 2.0
+TEACHER_WEIGHT, TEMPERATURE, POWER, CHARACTERS = 0.9, 2.0, 0.5, 20_000_000
 
 
 def finetune(
@@ -67,13 +67,13 @@ def finetune(
     ] = None,
     characters: Annotated[
         int, typer.Option(rich_help_panel=options.INPUT, min=1, help="How much of running text is read.")
-    ] = 20_000_000,
+    ] = CHARACTERS,
     model: options.Model = None,
     head: Annotated[
         str | None, typer.Option(rich_help_panel=options.OUTPUT, help="Name of the new head; default: the task's.")
     ] = None,
     freeze_encoder: settings.FreezeEncoder = False,
-    power: settings.Power = 0.5,
+    power: settings.Power = POWER,
     epochs: settings.Epochs = 3.0,
     batch_size: settings.BatchSize = 32,
     accumulation: settings.Accumulation = 1,
@@ -117,6 +117,7 @@ def finetune(
     """
     is_glue, is_own = task in options.GLUE, bool(train) and task is None
     fields = bool(text_field or pair_field or label_field)
+    named = [item.partition("=")[0] for item in multi or ()]
     options.refuse(
         (not (multi or task or train), "give --task, --train or --multi"),
         (multi and (task or train or data or dev or head), "--multi names its own tasks, files and heads"),
@@ -133,6 +134,15 @@ def finetune(
             "--teacher-weight, --temperature and --state-weight go with --teacher",
         ),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
+        (power != POWER and not (multi or vectors), "--power goes with --multi or --vectors"),
+        (
+            characters != CHARACTERS and not (vectors or unlabelled or "masked" in (task, *named)),
+            "--characters goes with running text: --vectors, --unlabelled or the task masked",
+        ),
+        (
+            freeze_encoder and (state_weight or embedding_rate != 1),
+            "--state-weight and --embedding-rate do not go with --freeze-encoder",
+        ),
     )
 
     from dataclasses import asdict, replace
@@ -211,7 +221,7 @@ def finetune(
         adopt_heads(student, base, state_teacher(guidance, student))
     kept = None
     if vectors is not None:
-        whose = load_checkpoint(vectors_of or model, offline=offline)
+        whose = base if vectors_of is None else load_checkpoint(vectors_of, offline=offline)
         text = read_text([vectors], characters)
         talk.print(f"vectors: {text.name}: {len(text.records):,} texts")
         kept = text, whose

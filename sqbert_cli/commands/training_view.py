@@ -74,7 +74,7 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
     """Show a run while it goes; return how it ended."""
     if run.resume and not run.file.exists():
         show_warning(f"`{run.folder.parent}` holds nothing to resume: starting anew")
-    with _training_bar() as show, _told_of_resume():
+    with _training_bar() as show, _told_of_resume(run):
         for event in events:
             match event:
                 case Step():
@@ -99,11 +99,12 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
 
 
 @contextmanager
-def _told_of_resume() -> Iterator[None]:
+def _told_of_resume(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        talk.print("interrupted; the same command with `--resume` goes on")
+        saved = run.file.exists()
+        talk.print(f"interrupted; {'the same command with `--resume` goes on' if saved else 'nothing was saved yet'}")
         raise
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.model.device import computes_bfloat16
 from sqbert_cli.model.encoder import Block, Encoder
 from sqbert_cli.model.layers import FusedAttention, GroupedLinear
 
@@ -39,11 +40,6 @@ def has_kernels(block: Block) -> bool:
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     return weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and computes_bfloat16())
-
-
-def computes_bfloat16() -> bool:
-    """Whether the processor multiplies in bfloat16, rather than only keeping numbers in it."""
-    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,13 @@ def compile_layers(encoder: Encoder, device: torch.device) -> None:
             layer.compile(dynamic=True)
 
 
+def computes_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16, rather than only keeping numbers in it."""
+    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
+
+
 def training_dtype(name: TrainingDtypeName, device: torch.device) -> torch.dtype:
     """Precision of the products while training (weights stay in float32): bfloat16 where the processor has it."""
     if name == "auto" and device.type == "cpu":
-        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        return torch.bfloat16 if computes_bfloat16() else torch.float32
     return choose_dtype(name, device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -27,13 +30,24 @@ def continuations(tokenizer: Tokenizer) -> Tensor:
     return goes_on
 
 
+class Draws(NamedTuple):
+    """The random numbers of hiding words, each (B, T)."""
+
+    chance: Tensor
+    kind: Tensor
+    words: Tensor
+
+    @classmethod
+    def of(cls, shape: Sequence[int], vocab_size: int, generator: torch.Generator) -> Draws:
+        chance, kind = (torch.rand(*shape, generator=generator) for _ in range(2))
+        return cls(chance, kind, torch.randint(vocab_size, tuple(shape), generator=generator))
+
+    def of_rows(self, rows: Sequence[int], length: int) -> Draws:
+        return Draws(*(numbers[list(rows), :length] for numbers in self))
+
+
 def hide_words(
-    input_ids: Tensor,
-    special: Tensor,
-    mask_id: int,
-    vocab_size: int,
-    generator: torch.Generator,
-    goes_on: Tensor | None = None,
+    input_ids: Tensor, special: Tensor, mask_id: int, draws: Draws, goes_on: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Hide a share of the tokens; return what is shown, and where something is to be told.
 
@@ -41,14 +55,12 @@ def hide_words(
 
     *Shapes:* (B, T), (B, T) bool -> (B, T), (B, T) bool. A row of real tokens has at least one place.
     """
-    chance = torch.rand(input_ids.shape, generator=generator)
+    chance, kind, random_words = draws
     if goes_on is not None:
         places = torch.arange(input_ids.shape[1]).expand_as(input_ids)
         chance = chance.gather(1, places.masked_fill(goes_on[input_ids], 0).cummax(1).values)
     chance = chance.masked_fill(special, 2.0)
     chosen = (chance < MASKED_SHARE) | ((chance == chance.min(1, keepdim=True).values) & ~special)
-    kind = torch.rand(input_ids.shape, generator=generator)
-    random_words = torch.randint(vocab_size, input_ids.shape, generator=generator)
     shown = input_ids.where(~(chosen & (kind < MASK_SHARE)), torch.tensor(mask_id))
     is_random = chosen & (kind >= MASK_SHARE) & (kind < MASK_SHARE + RANDOM_SHARE)
     return shown.where(~is_random, random_words), chosen

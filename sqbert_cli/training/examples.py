@@ -23,7 +23,6 @@ from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.lessons import Lesson, MaskedWordLesson, SpanLesson, TextLesson, TokenLesson, VectorLesson
 from sqbert_cli.training.run import Run
 
-VECTOR_LENGTH = 128
 VECTOR_HEAD = HeadConfig(name="vectors", kind="vector")
 
 
@@ -117,13 +116,21 @@ def vector_lesson(student: Checkpoint, records: Sequence[Record], wanted: Checkp
             f"the model's {student.config.hidden_size}"
         )
     check_vocabulary(wanted, student)
+    length = student.max_length(student.head("vector"))
+    check_positions(wanted.name, wanted.config.max_position_embeddings, length)
     wanted.network.to(run.device).eval().requires_grad_(False)
-    return VectorLesson(head=VECTOR_HEAD, windows=text_windows(student, records, VECTOR_LENGTH), wanted=wanted)
+    return VectorLesson(head=VECTOR_HEAD, windows=text_windows(student, records, length), wanted=wanted)
 
 
 def check_vocabulary(teacher: Checkpoint, student: Checkpoint) -> None:
     if teacher.tokenizer.pieces.get_vocab() != student.tokenizer.pieces.get_vocab():
         raise SqbertError(f"the teacher `{teacher.name}` has another vocabulary than the student")
+
+
+def check_positions(name: str, positions: int, longest: int) -> None:
+    """Raise `SqbertError` where a teacher has fewer positions than the longest window has tokens."""
+    if positions < longest:
+        raise SqbertError(f"`{name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`")
 
 
 def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int) -> tuple[Window, ...]:

@@ -18,7 +18,7 @@ from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
-from sqbert_cli.training.lessons import LeftOut, check_lessons
+from sqbert_cli.training.lessons import LeftOut, Lesson, check_lessons
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
@@ -56,8 +56,11 @@ class FinetuneSettings(OptimiserSettings):
     """Of several tasks, each is seen in proportion to its windows to this power: 1 all alike, 0 all as often."""
 
     def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
-        length = self.max_length or (QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH)
-        return min(length, base.config.max_position_embeddings)
+        """Raises `SqbertError` where a window of the length that was asked for has more tokens than `base` reads."""
+        positions = base.config.max_position_embeddings
+        if (self.max_length or 0) > positions:
+            raise SqbertError(f"`{base.name}` reads {positions} tokens at most", hint="use a smaller `--max-length`")
+        return self.max_length or min(QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH, positions)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def finetune(
     }
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
+    _check_steps(lessons, plan)
     student.network.to(run.device)
     compile_layers(student.network.transformer, run.device)
     trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
@@ -143,6 +147,14 @@ def finetune(
     run.processes.wait()
     take_best(run, student.network)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def _check_steps(lessons: Sequence[Lesson], plan: Plan) -> None:
+    for lesson, steps in zip(lessons, plan.steps_of, strict=True):
+        if not steps:
+            raise SqbertError(
+                f"of {plan.steps} steps none is of `{lesson.head.name}`", hint="use more `--epochs`, or less `--power`"
+            )
 
 
 def _check_options(heads: Sequence[HeadConfig], settings: FinetuneSettings) -> None:

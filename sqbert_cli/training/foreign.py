@@ -23,7 +23,8 @@ from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.text.batches import token_batches
 from sqbert_cli.text.tokenizer import MASK, Window
-from sqbert_cli.training.teacher import OwnTeacher, Teacher, check_positions
+from sqbert_cli.training.examples import check_positions
+from sqbert_cli.training.teacher import OwnTeacher, Teacher
 
 BATCH_TOKENS = 4_096
 KINDS: dict[str, HeadKind] = {
@@ -31,6 +32,7 @@ KINDS: dict[str, HeadKind] = {
     "ForTokenClassification": "token",
     "ForQuestionAnswering": "span",
 }
+SAME_PIECES = "a teacher's word pieces must be the student's: BERT's, MPNet's, not those of RoBERTa"
 CLASSES = {kind: f"AutoModel{name}" for name, kind in KINDS.items()}
 
 
@@ -122,7 +124,7 @@ class ForeignTeacher:
         if piece not in self.ids:
             raise SqbertError(
                 f"the teacher `{self.name}` does not know the word piece `{piece}`",
-                hint="a teacher's word pieces must be the student's: BERT's, MPNet's, not those of RoBERTa",
+                hint=SAME_PIECES,
             )
         return self.ids[piece]
 
@@ -169,8 +171,12 @@ def load_foreign(folder: Path, name: str, student: Checkpoint) -> ForeignTeacher
         raise SqbertError(
             f"the teacher `{name}` ({architecture or 'no architecture'}) has no head that can be learnt from"
         )
-    network = getattr(transformers, CLASSES[kind]).from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model_class = getattr(transformers, CLASSES[kind])
+    try:
+        network = model_class.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ValueError, ImportError) as error:  # of a family that needs another package, say
+        raise SqbertError(f"the teacher `{name}` cannot be read: {error}") from error
     ids = dict(tokenizer.get_vocab())
     ids |= {"[UNK]": tokenizer.unk_token_id, MASK: tokenizer.mask_token_id, "[PAD]": tokenizer.pad_token_id}
     labels = tuple(str(network.config.id2label[index]) for index in sorted(network.config.id2label))
@@ -200,6 +206,8 @@ def _layout(tokenizer: Any, *, is_pair: bool) -> Layout:
     a, b = (tokenizer.convert_tokens_to_ids(word) for word in ("a", "b"))
     encoded = tokenizer("a", "b") if is_pair else tokenizer("a")
     ids, types = list(encoded["input_ids"]), encoded.get("token_type_ids")
+    if a not in ids:
+        raise SqbertError("the teacher marks where words begin, so its word pieces are others", hint=SAME_PIECES)
     first = ids.index(a)
     if not is_pair:
         return Layout(ids[:first], [], ids[first + 1 :], None if types is None else types[first : first + 1])

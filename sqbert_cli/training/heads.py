@@ -19,8 +19,9 @@ def network_with_heads(
 ) -> Checkpoint:
     """Return the encoder of `base` with heads to be taught; a pooler that was pretrained goes on.
 
-    A head that `base` has already, by the same name and for the same labels, goes on from where it is. The others of
-    `base` are kept where asked for: a head whose encoder goes on learning without it is left behind.
+    A head that `base` has already, by the same name and for the same labels, goes on from where it is; one without
+    labels under any name. The others of `base` are kept where asked for: a head whose encoder goes on learning without
+    it is left behind.
     """
     config = replace(base.config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     names = {head.name for head in heads}
@@ -28,15 +29,21 @@ def network_with_heads(
     network = Network(config, (*kept, *heads))
     network.transformer.load_state_dict(base.network.transformer.state_dict())
     pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)
-    had = {(head.name, head.kind, head.labels) for head in base.heads}
     for head in (*kept, *heads):
         new = network.heads[head.name]
         initialise(new, config.initializer_range, _generator(seed, head))
-        if (head.name, head.kind, head.labels) in had:
-            new.load_state_dict(base.network.heads[head.name].state_dict())
+        if had := _had(base, head):
+            new.load_state_dict(base.network.heads[had.name].state_dict())
         elif pooler is not None and isinstance(new, SequenceHead):
             new.pooler.load_state_dict(pooler.state_dict())
     return Checkpoint(heads[0].name if heads else base.name, network, (*kept, *heads), base.tokenizer)
+
+
+def _had(base: Checkpoint, head: HeadConfig) -> HeadConfig | None:
+    """The head that a new one goes on from. Folders of transformers have `span` for our `qa`, say."""
+    alike = [one for one in base.heads if (one.kind, one.labels) == (head.kind, head.labels)]
+    named = [one for one in alike if one.name == head.name]
+    return next(iter(named or [one for one in alike if head.kind in ("span", "masked_word")]), None)
 
 
 def _generator(seed: int, head: HeadConfig) -> torch.Generator:

@@ -20,7 +20,7 @@ from sqbert_cli.predict.vectors import batch_vectors, mean_pooled
 from sqbert_cli.tasks import classification
 from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
-from sqbert_cli.tasks.masked_words import hide_words, masked_loss
+from sqbert_cli.tasks.masked_words import Draws, hide_words, masked_loss
 from sqbert_cli.text.tokenizer import Window
 
 VECTOR_WEIGHT = 10.0
@@ -190,7 +190,7 @@ class MaskedWordLesson(Lesson):
         ids = batch.input_ids.cpu()
         special = torch.isin(ids, torch.tensor(self.special_ids))
         generator = torch.Generator().manual_seed(torch.initial_seed() + rows[0])
-        return hide_words(ids, special, self.mask_id, student.tokenizer.vocab_size, generator)
+        return hide_words(ids, special, self.mask_id, Draws.of(ids.shape, student.tokenizer.vocab_size, generator))
 
 
 @dataclass(frozen=True, kw_only=True)

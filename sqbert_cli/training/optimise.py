@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -129,11 +130,12 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
         for group in trainer.optimiser.param_groups:
             group["lr"] = rate * group["rate_scale"]
         loss, tokens = 0.0, 0
-        for part in losses(step):
-            part.loss.backward()
-            loss += part.loss.item()
-            tokens += part.tokens
-        loss, tokens = trainer.processes.totals(loss, tokens, parameters[0].device)
+        with _memory_told(step):
+            for part in losses(step):
+                part.loss.backward()
+                loss += part.loss.item()
+                tokens += part.tokens
+        loss, all_tokens = trainer.processes.totals(loss, tokens, device=parameters[0].device)
         trainer.processes.add_up_gradients(parameters)
         if not math.isfinite(loss):
             raise SqbertError(
@@ -144,13 +146,24 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
         trainer.optimiser.zero_grad()
         seconds = time.perf_counter() - started
         trainer.progress.step, trainer.progress.seconds = step + 1, trainer.progress.seconds + seconds
-        yield Step(step + 1, trainer.steps, loss, rate, tokens, seconds)
+        yield Step(step + 1, trainer.steps, loss, rate, int(all_tokens), seconds)
+
+
+@contextmanager
+def _memory_told(step: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SqbertError(
+            f"step {step + 1} does not fit into the memory of the device",
+            hint="a smaller `--batch-size` with a larger `--accumulation` is the same step",
+        ) from error
 
 
 def _parameter_groups(network: nn.Module, settings: OptimiserSettings, frozen: tuple[str, ...]) -> list[dict[str, Any]]:
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        is_embedding = ".embeddings." in f".{name}"
+        is_embedding = name.startswith("transformer.embeddings.")
         scale = 0.0 if name.startswith(frozen) else settings.embedding_rate if is_embedding else 1.0
         parameter.requires_grad_(scale > 0)
         decays = not name.endswith("bias") and "layernorm" not in name.lower()

@@ -25,6 +25,8 @@ class Plan:
         for lesson in order:
             self._places.append((lesson, seen[lesson]))
             seen[lesson] += 1
+        self.steps_of = tuple(seen)
+        """How many of the steps are of each lesson."""
 
     def batch(self, step: int) -> tuple[int, Sequence[int]]:
         """Return the lesson of a step, counted from 0, and which of its windows are seen."""

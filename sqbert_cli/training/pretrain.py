@@ -15,13 +15,13 @@ from sqbert_cli.text.corpus import TokenFile
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
 from sqbert_cli.training.passages import Passages, split_documents
-from sqbert_cli.training.reading import Reader, Reading
+from sqbert_cli.training.processes import ALONE
+from sqbert_cli.training.reading import SPECIAL_TOKENS, Reader, Reading, Whole
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.sampler import Sampler
 from sqbert_cli.training.text_losses import LOSSES, Guided, Look, guided, shares_told
 
 HELD_OUT_PASSAGES = 512
-SPECIAL_TOKENS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +104,10 @@ def pretrain(
 
     def losses(step: int) -> Iterator[MicroBatch]:
         phase = phases[step >= settings.steps]
-        whole = reader.read(phase.learnt, phase.sampler.batch(step), step)
+        own = reader.read(phase.learnt, phase.sampler.batch(step), step, run.processes)
+        whole = Whole.of(own, run.processes, run.device)
         student.network.train()
-        for part in _parts(whole, run.processes.share(range(len(whole.swapped))), settings.batch_size):
+        for part in _parts(own, range(len(own.swapped)), settings.batch_size):
             with run.autocast():
                 loss = _total(models.look(part, whole, run), settings)
             yield MicroBatch(loss, part.batch.tokens)
@@ -143,10 +144,10 @@ def _reader(student: Checkpoint, settings: PretrainSettings) -> Reader:
     )
 
 
-def _parts(whole: Reading, rows: Sequence[int], batch_size: int) -> Iterator[Reading]:
+def _parts(reading: Reading, rows: Sequence[int], batch_size: int) -> Iterator[Reading]:
     """Yield what fits into memory."""
     for first in range(0, len(rows), batch_size):
-        yield whole.part(rows[first : first + batch_size])
+        yield reading.part(rows[first : first + batch_size])
 
 
 def _total(look: Look, settings: PretrainSettings) -> Tensor:
@@ -154,11 +155,12 @@ def _total(look: Look, settings: PretrainSettings) -> Tensor:
 
 
 @torch.no_grad()
-def _judge(models: Guided, whole: Reading, settings: PretrainSettings, run: Run) -> dict[str, float]:
+def _judge(models: Guided, reading: Reading, settings: PretrainSettings, run: Run) -> dict[str, float]:
     models.student.network.eval()
-    by_length = whole.batch.attention_mask.sum(1).argsort().tolist()
+    whole = Whole.of(reading, ALONE, run.device)
+    by_length = reading.batch.attention_mask.sum(1).argsort().tolist()
     totals: dict[str, float] = defaultdict(float)
-    for part in _parts(whole, by_length, settings.batch_size):
+    for part in _parts(reading, by_length, settings.batch_size):
         with run.autocast():
             look = models.look(part, whole, run)
             losses = {name: LOSSES[name](look).item() for name in settings.objectives}

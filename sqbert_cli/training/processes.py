@@ -58,13 +58,13 @@ class Processes:
                 parameter.grad = torch.zeros_like(parameter)
         self.add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
 
-    def totals(self, loss: float, tokens: int, device: torch.device) -> tuple[float, int]:
-        """Loss and tokens of all processes."""
+    def totals(self, *numbers: float, device: torch.device) -> tuple[float, ...]:
+        """Each summed over all processes."""
         if self.count == 1:
-            return loss, tokens
-        both = torch.tensor([loss, tokens], device=device)
-        self.add_up([both])
-        return both[0].item(), int(both[1])
+            return numbers
+        sums = torch.tensor(numbers, dtype=torch.float32, device=device)
+        self.add_up([sums])
+        return tuple(sums.tolist())
 
     def wait(self) -> None:
         """Until all are here."""

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from sqbert_cli.batch import Batch, collate
-from sqbert_cli.tasks.masked_words import continuations, hide_words, special_ids
+from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words, special_ids
 from sqbert_cli.text.tokenizer import Tokenizer, Window
 from sqbert_cli.training.passages import Passages
+from sqbert_cli.training.processes import ALONE, Processes
 
+SPECIAL_TOKENS = 3
 SENTENCE_ENDS = (".", "!", "?", ";")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Windows of a step, or of a part of it, on the cpu."""
+    """Windows of a step that one process has, or a part of them, on the cpu."""
 
     batch: Batch
     shown: Tensor
@@ -45,6 +47,20 @@ class Reading:
         return Batch(self.shown.to(device), mask.to(device), types.to(device))
 
 
+@dataclass(frozen=True)
+class Whole:
+    """How much a step has, over all processes: losses are sums divided by these."""
+
+    windows: int
+    tokens: int
+    hidden: int
+
+    @classmethod
+    def of(cls, own: Reading, processes: Processes, device: torch.device) -> Whole:
+        counts = len(own.swapped), own.batch.tokens, int(own.hidden.sum())
+        return cls(*map(int, processes.totals(*counts, device=device)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """How passages are read; the same step has the same words hidden, another step others (dynamic masking)."""
@@ -57,18 +73,21 @@ class Reader:
     whole_words: bool
     seed: int
 
-    def read(self, passages: Passages, rows: Sequence[int], step: int) -> Reading:
+    def read(self, passages: Passages, rows: Sequence[int], step: int, processes: Processes = ALONE) -> Reading:
+        """Read what is this process's of a step: of the same rows the same is hidden, whoever reads them."""
         random = np.random.default_rng((self.seed, step))
         swapped = random.random(len(rows)) < 0.5
         cuts = random.random(len(rows))
-        windows = [
-            self._window(passages.ids(row), cut, bool(swap)) for row, cut, swap in zip(rows, cuts, swapped, strict=True)
-        ]
+        own = processes.share(range(len(rows)))
+        windows = [self._window(passages.ids(rows[n]), cuts[n], bool(swapped[n])) for n in own]
         batch = collate(windows, self.pad_token_id, torch.device("cpu"))
         shown, hidden = batch.input_ids, torch.zeros_like(batch.input_ids, dtype=torch.bool)
-        if self.hide:
-            shown, hidden = self._hide(batch.input_ids, int(random.integers(2**62)))
-        return Reading(batch, shown, hidden, torch.from_numpy(swapped).long())
+        if self.hide and own:
+            longest = int(passages.lengths[list(rows)].max()) + SPECIAL_TOKENS
+            generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+            draws = Draws.of((len(rows), longest), self.tokenizer.vocab_size, generator)
+            shown, hidden = self._hide(batch.input_ids, draws.of_rows(own, shown.shape[1]))
+        return Reading(batch, shown, hidden, torch.from_numpy(swapped[list(own)]).long())
 
     def _window(self, ids: np.ndarray, cut: float, swap: bool) -> Window:
         if not self.order and swap:
@@ -85,15 +104,9 @@ class Reader:
         choices = next(some for some in (ends, words, inner) if len(some))
         return int(choices[int(cut * len(choices))])
 
-    def _hide(self, ids: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        return hide_words(
-            ids,
-            torch.isin(ids, self._special),
-            self.tokenizer.mask_id,
-            self.tokenizer.vocab_size,
-            torch.Generator().manual_seed(seed),
-            self._goes_on if self.whole_words else None,
-        )
+    def _hide(self, ids: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        goes_on = self._goes_on if self.whole_words else None
+        return hide_words(ids, torch.isin(ids, self._special), self.tokenizer.mask_id, draws, goes_on)
 
     @cached_property
     def _ends(self) -> list[int]:

@@ -95,6 +95,11 @@ def open_run(
     if processes.is_first:
         _claim(run, output)
     processes.wait()
+    if not run.folder.is_dir():
+        raise SqbertError(
+            f"process {processes.rank} does not see `{run.folder}`, which the first has made",
+            hint="name an `--output` that all machines share",
+        )
     return run
 
 

@@ -21,7 +21,7 @@ from sqbert_cli.places import cache_folder
 from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.tensors import UNREADABLE, load_safetensors
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.examples import check_vocabulary
+from sqbert_cli.training.examples import check_positions, check_vocabulary
 from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.run import Run, windows_hash
 
@@ -111,14 +111,6 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, "
             f"`{wanted.name}` wants {', '.join(wanted.labels)}",
             hint="a teacher must have been trained on the same labels; one of a single task is `--teacher NAME=MODEL`",
-        )
-
-
-def check_positions(name: str, positions: int, longest: int) -> None:
-    """Raise `SqbertError` where a teacher has fewer positions than the longest window has tokens."""
-    if positions < longest:
-        raise SqbertError(
-            f"the teacher `{name}` reads {positions} tokens at most", hint=f"use `--max-length {positions}`"
         )
 
 

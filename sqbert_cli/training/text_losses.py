@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.training.distil import layer_variances, relation_loss, states_loss
 from sqbert_cli.training.objectives import HIDES, Objective
-from sqbert_cli.training.reading import Reading
+from sqbert_cli.training.reading import Reading, Whole
 from sqbert_cli.training.run import Run
 
 ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
@@ -42,7 +43,7 @@ class Guided:
     variances: Sequence[float]
     """Of the teacher's states, layer by layer."""
 
-    def look(self, part: Reading, whole: Reading, run: Run) -> Look:
+    def look(self, part: Reading, whole: Whole, run: Run) -> Look:
         batch = part.inputs(run.device)
         states = self.student.network.transformer.hidden_states(*batch.inputs())
         if self.teacher is None:
@@ -58,17 +59,18 @@ class Look:
 
     models: Guided
     part: Reading
-    whole: Reading
-    """The step."""
+    whole: Whole
     batch: Batch
     """What they read, on their device."""
     states: Sequence[Tensor]
     targets: Sequence[Tensor]
 
+    @cached_property
     def words(self) -> Tensor:
         """What the student says of the hidden words; (M, V)."""
         return hidden_words(self.models.student, self.states[-1], self.part)
 
+    @cached_property
     def order(self) -> Tensor:
         """What the student says of the order of two passages; (B, 2)."""
         return self.models.student.network.heads[ORDER_HEAD.name](self.states[-1]).float()
@@ -91,23 +93,23 @@ def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run
 
 def _masked_words(look: Look) -> Tensor:
     wanted = look.part.batch.input_ids[look.part.hidden].to(look.batch.input_ids.device)
-    return functional.cross_entropy(look.words(), wanted, reduction="sum") / look.whole.hidden.sum()
+    return functional.cross_entropy(look.words, wanted, reduction="sum") / look.whole.hidden
 
 
 def _sentence_order(look: Look) -> Tensor:
     wanted = look.part.swapped.to(look.batch.input_ids.device)
-    return functional.cross_entropy(look.order(), wanted, reduction="sum") / len(look.whole.swapped)
+    return functional.cross_entropy(look.order, wanted, reduction="sum") / look.whole.windows
 
 
 def _states(look: Look) -> Tensor:
-    share = look.part.batch.tokens / look.whole.batch.tokens
+    share = look.part.batch.tokens / look.whole.tokens
     return share * states_loss(look.states, look.targets, look.batch, look.models.variances)
 
 
 def _relations(look: Look) -> Tensor:
     assert look.models.teacher is not None
     student, teacher = look.models.student.network.transformer, look.models.teacher.network.transformer
-    share = len(look.part.swapped) / len(look.whole.swapped)
+    share = len(look.part.swapped) / look.whole.windows
     return share * relation_loss(student, teacher, look.states, look.targets, look.batch)
 
 
@@ -116,8 +118,8 @@ def _logits(look: Look) -> Tensor:
     assert teacher is not None
     with torch.no_grad():
         theirs = hidden_words(teacher, look.targets[-1], look.part).log_softmax(-1)
-    ours = look.words().log_softmax(-1)
-    return functional.kl_div(ours, theirs, log_target=True, reduction="sum") / look.whole.hidden.sum()
+    ours = look.words.log_softmax(-1)
+    return functional.kl_div(ours, theirs, log_target=True, reduction="sum") / look.whole.hidden
 
 
 LOSSES: dict[Objective, Callable[[Look], Tensor]] = {
@@ -133,9 +135,9 @@ def shares_told(look: Look, objectives: Mapping[Objective, float]) -> dict[str, 
     """Shares of the whole step's hidden words, and of its orders, that this part tells right."""
     told: dict[str, float] = {}
     if "masked-words" in objectives:
-        right = look.words().argmax(-1).cpu() == look.part.batch.input_ids[look.part.hidden]
-        told["masked accuracy"] = int(right.sum()) / int(look.whole.hidden.sum())
+        right = look.words.argmax(-1).cpu() == look.part.batch.input_ids[look.part.hidden]
+        told["masked accuracy"] = int(right.sum()) / look.whole.hidden
     if "sentence-order" in objectives:
-        right = look.order().argmax(-1).cpu() == look.part.swapped
-        told["order accuracy"] = int(right.sum()) / len(look.whole.swapped)
+        right = look.order.argmax(-1).cpu() == look.part.swapped
+        told["order accuracy"] = int(right.sum()) / look.whole.windows
     return told
