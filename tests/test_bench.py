@@ -270,8 +270,10 @@ def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_p
     assert [len(one["times_ms"]) == 6 for one in written["measurements"]] == [True] * 4
     assert written["machine"]["packages"]["torch"] == torch.__version__
     assert "GFLOP for 1 x 8 tokens" in ran.out
-    for other, said in (("--lengths", "none of these cases"), ("--baseline", "was measured beside transformers")):
-        value = {"--lengths": "32", "--baseline": "sqbert-plain"}[other]
+    for other, value, said in (
+        ("--lengths", "32", "none of these cases"),
+        ("--baseline", "sqbert-plain", "was measured beside transformers"),
+    ):
         refused = run_sqbert(*words, other, value, "--compare", file)
         assert (refused.status, refused.out) == (1, "")
         assert said in refused.err

@@ -387,7 +387,8 @@ def test_a_step_that_does_not_fit_is_told(tiny_model: Path) -> None:
     assert "--accumulation" in str(caught.value.hint)
 
 
-def test_an_output_that_another_machine_does_not_see_is_told(tmp_path: Path) -> None:
+def test_an_output_that_another_machine_does_not_see_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqbert_cli.training.run.SEEN_SECONDS", 0)
     with pytest.raises(SqbertError, match="process 1 does not see"):
         open_run(tmp_path / "out", torch.device("cpu"), torch.float32, Processes(rank=1), resume=False)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.text.conll import DOCUMENT, split_columns
+from sqbert_cli.text.tags import span_tags, tag_spans
 from sqbert_cli.text.tokenizer import Tokenizer
 
 Sentence = list[tuple[str, str]]
@@ -21,7 +22,7 @@ Sentence = list[tuple[str, str]]
 
 def documents(path: Path) -> Iterator[list[Sentence]]:
     document: list[Sentence] = [[]]
-    for line in [*path.read_text("utf-8").splitlines(), "", DOCUMENT]:
+    for line in [*path.read_text("utf-8").split("\n"), "", DOCUMENT]:
         columns = split_columns(line)
         if columns and columns[0] != DOCUMENT:
             document[-1].append((columns[0], columns[-1]))
@@ -40,9 +41,15 @@ def rows(document: list[Sentence], most: int, tokenizer: Tokenizer) -> Iterator[
         if row and pieces + length > most:
             yield row
             row, pieces = [], 0
-        row, pieces = row + sentence, pieces + length
+        row, pieces = row + in_iob2(sentence), pieces + length
     if row:
         yield row
+
+
+def in_iob2(sentence: Sentence) -> Sentence:
+    """In IOB1 an entity at the end of a sentence would go on in that at the beginning of the next."""
+    tags = span_tags(tag_spans(tag for _, tag in sentence), len(sentence))
+    return [(word, tag) for (word, _), tag in zip(sentence, tags, strict=True)]
 
 
 if __name__ == "__main__":

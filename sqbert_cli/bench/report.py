@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -119,18 +119,20 @@ class Change:
     """How many times as fast it has become, beside the control of both; None where there is none, or this is it."""
 
 
-def check_comparable(path: Path, old: Report, baseline: str, cases: Collection[Case] | None = None) -> None:
-    """Raise `SqbertError` where an earlier run has nothing to be compared with, before anything is measured."""
+def read_comparable(path: Path, baseline: str, is_ours: Callable[[Case], bool]) -> Report:
+    """Read an earlier run; raise `SqbertError` where nothing that is to be measured could be compared with it."""
+    old = read_report(path)
     theirs, ours = old.baseline or REFERENCE, baseline or REFERENCE
     if old.baseline != baseline:
         raise SqbertError(
             f"`{path}` was measured beside {theirs}, this run would be beside {ours}",
             hint=f"`--baseline {old.baseline}`" if old.baseline and baseline else "a phone goes beside a phone",
         )
-    if cases is not None and not any(one.case in cases for one in old.measurements):
+    if not any(is_ours(one.case) for one in old.measurements):
         raise SqbertError(
             f"`{path}` has none of these cases", hint="name the same models, engines, dtypes, lengths and threads"
         )
+    return old
 
 
 def compare(old: Report, new: Report) -> Iterator[Change]:

@@ -24,8 +24,8 @@ def find_inputs(wanted: str, any_ending: bool) -> tuple[list[InputFile], list[st
     """
     found, in_folder = _stored_files(wanted) if is_stored(wanted) else _local_files(wanted)
     found = [file for file in found if not (in_folder and _is_hidden(file.name, wanted))]
-    other = [file.name for file in found if in_folder and not any_ending and _is_other(file.name, wanted)]
-    files = [file for file in found if file.size and file.name not in set(other)]
+    other = {file.name for file in found if in_folder and not any_ending and _is_other(file.name, wanted)}
+    files = [file for file in found if file.size and file.name not in other]
     if not files:
         what = "has no records: no file of it has any bytes" if found and not in_folder else "has no files of records"
         raise SqbertError(
@@ -57,7 +57,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _matching(pattern: str) -> list[str]:
     """Each file by its shortest name: two `**`, or a link to a folder above, find it by many."""
-    names = sorted(glob(pattern, recursive=True), key=len, reverse=True)
+    names = sorted(glob(pattern, recursive=True), key=lambda name: (-len(name), name))
     return list({(os.path.realpath(os.path.dirname(name)), os.path.basename(name)): name for name in names}.values())
 
 

@@ -71,15 +71,15 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
     shards = manifest.read_shards(output, described)
     for folder in (output, f"{output}/{FOLDER}"):
         sweep(folder, ABANDONED_SECONDS)
-    progress, left = _standing(output, shards or ())
-    if shards and not left:  # no cluster for nothing
-        yield replace(progress, left_out=left_out)
+    standing = _standing(output, shards, left_out) if shards else None
+    if standing and not standing[1]:  # no cluster for nothing
+        yield standing[0]
         return
     with cluster.cluster(request.address):
-        if shards is None:
-            shards = manifest.write_manifest(output, described, _planned(request, inputs))
-            progress, left = _standing(output, shards)
-        yield from _run_left(work, replace(progress, left_out=left_out), left, request.workers)
+        if standing is None:
+            planned = manifest.write_manifest(output, described, _planned(request, inputs))
+            standing = _standing(output, planned, left_out)
+        yield from _run_left(work, *standing, request.workers)
 
 
 def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
@@ -141,10 +141,10 @@ def _is_below(name: str, folder: str) -> bool:
     return Path(name).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _standing(output: str, shards: Sequence[Shard]) -> tuple[Progress, list[Shard]]:
+def _standing(output: str, shards: Sequence[Shard], left_out: tuple[str, ...]) -> tuple[Progress, list[Shard]]:
     """How far a job is, and the shards that are left to do."""
     there = names_in(output)
     done = [shard for shard in shards if shard.name in there]
     left = [shard for shard in shards if shard.name not in there]
     kept, all_of_them = (sum(shard.records for shard in some) for some in (done, shards))
-    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept), left
+    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept, left_out), left

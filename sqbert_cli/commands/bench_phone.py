@@ -46,18 +46,20 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
 
 
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
-    from sqbert_cli.bench.report import check_comparable, compare, read_report
+    from sqbert_cli.bench.cases import Case
+    from sqbert_cli.bench.report import compare, read_comparable
     from sqbert_cli.commands.bench_runs import draw, keep, shown
     from sqbert_cli.phone.measure import measure
     from sqbert_cli.phone.session import Found, new_report, purged
     from sqbert_cli.views.bench import show_comparison
     from sqbert_cli.views.phone import show_found, show_phone
 
-    report = new_report(target)
-    before = read_report(wish.compare) if wish.compare else None
-    if wish.compare is not None and before is not None:
-        check_comparable(wish.compare, before, report.baseline)
-    models = wish.models or DEFAULT_MODELS
+    report, models = new_report(target), wish.models or DEFAULT_MODELS
+
+    def is_ours(case: Case) -> bool:
+        return case.model in models and case.shape.length == course.length and case.shape.threads in course.threads
+
+    before = read_comparable(wish.compare, report.baseline, is_ours) if wish.compare else None
     try:
         with (
             TemporaryDirectory() as folder,

@@ -19,7 +19,7 @@ from sqbert_cli.bench.cold import cold_starts, time_commands
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.machine import default_threads, machine_facts
 from sqbert_cli.bench.measure import measure
-from sqbert_cli.bench.report import Report, check_comparable, compare, read_report, write_report
+from sqbert_cli.bench.report import Report, compare, read_comparable, write_report
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
 from sqbert_cli.bench.throughput import TaskName, throughput
 from sqbert_cli.checkpoint import write_checkpoint
@@ -69,9 +69,7 @@ def run_bench(
     wish: Wish, json: Path | None, plot: Path | None, old: Path | None, offline: bool, *, markdown: bool
 ) -> None:
     cases = wish.cases()
-    before = read_report(old) if old else None
-    if old is not None and before is not None:
-        check_comparable(old, before, wish.control, cases)
+    before = read_comparable(old, wish.control, cases.__contains__) if old else None
     subjects = {name: load_subject(name, offline=offline) for name in dict.fromkeys(case.model for case in cases)}
     about: dict[str, Mapping[str, Any]] = {name: subject.about(cases[0].shape) for name, subject in subjects.items()}
     report = Report(machine_facts(), about, wish.control)
@@ -126,8 +124,9 @@ def run_throughput(
     for other in checkpoint.heads:
         if other != head:
             del checkpoint.network.heads[other.name]
+    as_theirs = replace(head, scheme=None)  # the pipeline takes each word's own best tag
     with TemporaryDirectory() as folder:  # with one head both can open it
-        write_checkpoint(replace(checkpoint, heads=(head,)), Path(folder))
+        write_checkpoint(replace(checkpoint, heads=(as_theirs,)), Path(folder))
         show_throughput(throughput(task, Path(folder), file, own_dtypes, runs))
 
 

@@ -54,9 +54,8 @@ def _generator(seed: int, head: HeadConfig) -> torch.Generator:
 
 def adopt_heads(student: Checkpoint, base: Checkpoint, teacher: Checkpoint) -> None:
     """Let heads that `base` has not start as the teacher's, whose hidden states the student is to have."""
-    had = {head.name for head in base.heads}
     for head in student.heads:
-        if head.name not in had and any(one.kind == head.kind for one in teacher.heads):
+        if _had(base, head) is None and any(one.kind == head.kind for one in teacher.heads):
             theirs = teacher.head_for(head)
             if theirs.labels == head.labels:
                 student.network.heads[head.name].load_state_dict(teacher.network.heads[theirs.name].state_dict())

@@ -42,6 +42,9 @@ class Passages:
     def first(self, count: int) -> Passages:
         return Passages(self.files, self.places[:count])
 
+    def some(self, rows: Sequence[int]) -> Passages:
+        return Passages(self.files, self.places[list(rows)])
+
 
 def split_documents(
     files: Sequence[TokenFile], max_tokens: int, held_out_share: float, seed: int

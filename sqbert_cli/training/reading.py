@@ -83,7 +83,7 @@ class Reader:
         batch = collate(windows, self.pad_token_id, torch.device("cpu"))
         shown, hidden = batch.input_ids, torch.zeros_like(batch.input_ids, dtype=torch.bool)
         if self.hide and own:
-            longest = int(passages.lengths[list(rows)].max()) + SPECIAL_TOKENS
+            longest = int(passages.some(rows).lengths.max()) + SPECIAL_TOKENS
             generator = torch.Generator().manual_seed(int(random.integers(2**62)))
             draws = Draws.of((len(rows), longest), self.tokenizer.vocab_size, generator)
             shown, hidden = self._hide(batch.input_ids, draws.of_rows(own, shown.shape[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -24,6 +25,9 @@ from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer
 from sqbert_cli.training.processes import ALONE, Processes, leave_processes
 from sqbert_cli.training.resume import damage_told, load_state, write_state
+
+SEEN_SECONDS = 60.0
+"""A folder of another machine may come into sight so late (NFS remembers that there was none)."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,10 @@ def open_run(
     if processes.is_first:
         _claim(run, output)
     processes.wait()
+    waited = 0.0
+    while not run.folder.is_dir() and waited < SEEN_SECONDS:
+        time.sleep(0.5)
+        waited += 0.5
     if not run.folder.is_dir():
         raise SqbertError(
             f"process {processes.rank} does not see `{run.folder}`, which the first has made",

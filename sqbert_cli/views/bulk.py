@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sqbert_cli.bulk.run import Progress as State
-from sqbert_cli.console import talk
+from sqbert_cli.console import printable, talk
 from sqbert_cli.text.fields import first_of
 
 
@@ -18,7 +18,7 @@ def show_progress(states: Iterator[State], output: str) -> State:
     state = next(states)  # the cluster is there, the shards are planned
     start = time.monotonic()
     if state.left_out:
-        talk.print(f"left out for their endings: {first_of(state.left_out, 3)}; --input-format reads them")
+        talk.print(f"left out for their endings: {printable(first_of(state.left_out, 3))}; --input-format reads them")
     talk.print(f"{state.shards - state.shards_done:,} of {state.shards:,} shards to do")
     with _shown() as show:
         for state in states:
