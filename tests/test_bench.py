@@ -269,7 +269,7 @@ def test_the_command_prints_a_table_and_keeps_every_time(tiny_model: Path, tmp_p
     written = json.loads(file.read_text())
     assert [len(one["times_ms"]) == 6 for one in written["measurements"]] == [True] * 4
     assert written["machine"]["packages"]["torch"] == torch.__version__
-    assert "GFLOP for 1 x 8 tokens" in ran.out
+    assert "GFLOP for 1 x 8 tokens" in " ".join(ran.out.split())
     for other, value, said in (
         ("--lengths", "32", "none of these cases"),
         ("--baseline", "sqbert-plain", "was measured beside transformers"),
