@@ -141,20 +141,19 @@ def test_a_bad_line_costs_its_sentence_only(tmp_path: Path, content: bytes, line
     assert good.text == "c"
 
 
-def test_words_without_tags_may_look_like_some(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ("10\u00a0000 O\nParis B-LOC\n", "10\u00a0000 Paris"),  # a space that does not break is part of its word
+        ("Vitamin\nB-\nis\ngood\n", "Vitamin B- is good"),  # words without tags may look like some
+    ],
+)
+def test_words_are_what_stands_in_the_first_column(columns: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "a.conll"
-    file.write_text("Vitamin\nB-\nis\ngood\n")
+    file.write_text(columns)
     (record,) = read_records(file)
     assert isinstance(record, Record)
-    assert record.text == "Vitamin B- is good"
-
-
-def test_a_space_that_does_not_break_is_part_of_its_word(tmp_path: Path) -> None:
-    file = tmp_path / "a.conll"
-    file.write_text("10\u00a0000 O\nParis B-LOC\n")
-    (record,) = read_records(file)
-    assert isinstance(record, Record)
-    assert record.text == "10\u00a0000 Paris"
+    assert record.text == text
 
 
 def test_documents_and_odd_blanks_are_no_words(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
     shards = manifest.read_shards(output, described)
     for folder in (output, f"{output}/{FOLDER}"):
         sweep(folder, ABANDONED_SECONDS)
-    standing = _standing(output, shards, left_out) if shards else None
+    standing = None if shards is None else _standing(output, shards, left_out)
     if standing and not standing[1]:  # no cluster for nothing
         yield standing[0]
         return

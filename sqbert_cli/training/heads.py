@@ -42,8 +42,9 @@ def network_with_heads(
 def _had(base: Checkpoint, head: HeadConfig) -> HeadConfig | None:
     """The head that a new one goes on from. Folders of transformers have `span` for our `qa`, say."""
     alike = [one for one in base.heads if (one.kind, one.labels) == (head.kind, head.labels)]
-    named = [one for one in alike if one.name == head.name]
-    return next(iter(named or [one for one in alike if head.kind in ("span", "masked_word")]), None)
+    if head.kind not in ("span", "masked_word"):
+        alike = [one for one in alike if one.name == head.name]
+    return min(alike, key=lambda one: one.name != head.name, default=None)
 
 
 def _generator(seed: int, head: HeadConfig) -> torch.Generator:
