@@ -9,7 +9,6 @@ import torch
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
-from sqbert_cli.model.encoder import Encoder
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Of glibc's `malloc.h`."""
@@ -48,13 +47,6 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, -1)
-
-
-def compile_layers(encoder: Encoder, device: torch.device) -> None:
-    """On a GPU, where small kernels cost most; on a processor eager training was the faster one."""
-    if device.type == "cuda":
-        for layer in encoder.encoder.layers:
-            layer.compile(dynamic=True)
 
 
 def computes_bfloat16() -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
@@ -19,6 +19,8 @@ def grouped_linear(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         rows = hidden.flatten(0, 1).to(dtype)
         product = _GroupByGroup.apply(rows, weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
         return product.unflatten(0, hidden.shape[:2])
+    if hidden.device.type == "cuda":
+        return _dense(hidden, weight, bias)
     return batched(hidden, weight, bias)
 
 
@@ -28,6 +30,11 @@ def batched(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     grouped = hidden.reshape(batch * length, weight.shape[0], -1).transpose(0, 1)  # (G, N, in/G)
     product = torch.baddbmm(bias, grouped, weight)  # (G, N, out/G)
     return product.transpose(0, 1).reshape(batch, length, -1)  # (B, T, out)
+
+
+def _dense(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """One product, with zeros between the groups: on a GPU that costs less than the copies around small products."""
+    return nn.functional.linear(hidden, torch.block_diag(*weight).t(), bias.flatten())
 
 
 class _GroupByGroup(torch.autograd.Function):

@@ -12,7 +12,6 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
 from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.model.device import compile_layers
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
@@ -125,7 +124,6 @@ def finetune(
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     _check_steps(lessons, plan)
     student.network.to(run.device)
-    compile_layers(student.network.transformer, run.device)
     trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
     identity = run.identity(settings, told)
     yield from run.start(trainer, identity)

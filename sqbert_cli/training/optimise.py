@@ -129,12 +129,13 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
         rate = trainer.rate(step)
         for group in trainer.optimiser.param_groups:
             group["lr"] = rate * group["rate_scale"]
-        loss, tokens = 0.0, 0
+        of_parts, tokens = list[Tensor](), 0
         with _memory_told(step):
             for part in losses(step):
                 part.loss.backward()
-                loss += part.loss.item()
+                of_parts.append(part.loss.detach())
                 tokens += part.tokens
+            loss = sum(one.item() for one in of_parts)  # only now a GPU is waited for
         loss, all_tokens = trainer.processes.totals(loss, tokens, device=parameters[0].device)
         trainer.processes.add_up_gradients(parameters)
         if not math.isfinite(loss):

@@ -37,7 +37,16 @@ class Passages:
 
     def ids(self, index: int) -> NDArray[np.integer]:
         file, start, end = self.places[index]
-        return self.files[file].ids[start:end]
+        return np.asarray(self.files[file].ids)[start:end]  # slices of a memmap are slow to make
+
+    def padded(self) -> NDArray[np.int64]:
+        """Ids of all, 0 behind the end of each. *Shape:* (N, T)."""
+        lengths = self.lengths
+        padded = np.zeros((len(self), lengths.max(initial=0)), np.int64)
+        if len(self):
+            is_real = np.arange(padded.shape[1]) < lengths[:, None]
+            padded[is_real] = np.concatenate([self.ids(index) for index in range(len(self))])
+        return padded
 
     def first(self, count: int) -> Passages:
         return Passages(self.files, self.places[:count])

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
-from sqbert_cli.model.device import compile_layers
 from sqbert_cli.text.corpus import TokenFile
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
@@ -86,7 +85,6 @@ def pretrain(
         phases.append(_Phase.of(files, settings.long_length, settings))
     yield phases[0].divided
     student.network.to(run.device)
-    compile_layers(student.network.transformer, run.device)
     reader = _reader(student, settings)
     sample = phases[0].held_out.first(settings.batch_size)
     models = guided(student, teacher, reader.read(sample, range(len(sample)), 0), run)
@@ -102,15 +100,22 @@ def pretrain(
     )
     yield from run.start(trainer, identity)
 
-    def losses(step: int) -> Iterator[MicroBatch]:
+    def read(step: int) -> Reading:
         phase = phases[step >= settings.steps]
-        own = reader.read(phase.learnt, phase.sampler.batch(step), step, run.processes)
+        return reader.read(phase.learnt, phase.sampler.batch(step), step, run.processes)
+
+    ready: dict[int, Reading] = {}
+
+    def losses(step: int) -> Iterator[MicroBatch]:
+        own = ready.pop(step) if step in ready else read(step)
         whole = Whole.of(own, run.processes, run.device)
         student.network.train()
         for part in _parts(own, range(len(own.swapped)), settings.batch_size):
             with run.autocast():
                 loss = _total(models.look(part, whole, run), settings)
             yield MicroBatch(loss, part.batch.tokens)
+        if step + 1 < steps:
+            ready[step + 1] = read(step + 1)  # while a GPU is still at work on this one
 
     def look(step: int) -> HeldOut:
         held_out = phases[step > settings.steps].held_out

@@ -8,11 +8,12 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sqbert_cli.batch import Batch, collate
+from sqbert_cli.batch import Batch
 from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words, special_ids
-from sqbert_cli.text.tokenizer import Tokenizer, Window
+from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.passages import Passages
 from sqbert_cli.training.processes import ALONE, Processes
 
@@ -31,6 +32,11 @@ class Reading:
     """Where a word is to be told; (B, T) bool."""
     swapped: Tensor
     """1 where the two passages of a window have changed places; (B,)."""
+
+    @property
+    def places(self) -> Tensor:
+        """Of the hidden words, counted row by row; (M,)."""
+        return self.hidden.flatten().nonzero().squeeze(1)
 
     def part(self, rows: Sequence[int]) -> Reading:
         """Some of the windows, without padding that they do not need."""
@@ -78,31 +84,47 @@ class Reader:
         random = np.random.default_rng((self.seed, step))
         swapped = random.random(len(rows)) < 0.5
         cuts = random.random(len(rows))
-        own = processes.share(range(len(rows)))
-        windows = [self._window(passages.ids(rows[n]), cuts[n], bool(swapped[n])) for n in own]
-        batch = collate(windows, self.pad_token_id, torch.device("cpu"))
+        own = list(processes.share(range(len(rows))))
+        batch = self._windows(passages.some([rows[n] for n in own]), cuts[own], swapped[own])
         shown, hidden = batch.input_ids, torch.zeros_like(batch.input_ids, dtype=torch.bool)
         if self.hide and own:
             longest = int(passages.some(rows).lengths.max()) + SPECIAL_TOKENS
             generator = torch.Generator().manual_seed(int(random.integers(2**62)))
             draws = Draws.of((len(rows), longest), self.tokenizer.vocab_size, generator)
             shown, hidden = self._hide(batch.input_ids, draws.of_rows(own, shown.shape[1]))
-        return Reading(batch, shown, hidden, torch.from_numpy(swapped[list(own)]).long())
+        return Reading(batch, shown, hidden, torch.from_numpy(swapped[own]).long())
 
-    def _window(self, ids: np.ndarray, cut: float, swap: bool) -> Window:
-        if not self.order and swap:
-            return self.tokenizer.window(ids.tolist(), None)
-        edge = self._edge(ids, cut)
-        first, second = ids[:edge].tolist(), ids[edge:].tolist()
-        return self.tokenizer.window(*((second, first) if self.order and swap else (first, second)))
+    def _windows(self, passages: Passages, cuts: NDArray[np.float64], swapped: NDArray[np.bool_]) -> Batch:
+        """Each passage as `[CLS] first [SEP] second [SEP]`, or whole as `[CLS] text [SEP]`."""
+        ids, lengths = passages.padded(), passages.lengths
+        edges, swaps = self._edges(ids, lengths, cuts), swapped & self.order
+        edges = edges if self.order else np.where(swapped, lengths, edges)
+        ends, first_ends = lengths + 2 + (edges < lengths), 1 + np.where(swaps, lengths - edges, edges)
+        rows, columns = np.arange(len(ids)), np.arange(ends.max(initial=1))
+        windows = np.full((len(ids), len(columns)), self.pad_token_id)
+        real, targets = np.arange(ids.shape[1]) < lengths[:, None], _targets(ids.shape[1], lengths, edges, swaps)
+        windows[real.nonzero()[0], targets[real]] = ids[real]
+        windows[rows, 0] = self.tokenizer.cls_id
+        windows[rows, first_ends] = windows[rows, ends - 1] = self.tokenizer.sep_id
+        mask = columns < ends[:, None]
+        types = mask & (columns > first_ends[:, None])
+        return Batch(*(torch.from_numpy(array.astype(np.int64)) for array in (windows, mask, types)))
 
-    def _edge(self, ids: np.ndarray, cut: float) -> int:
-        """Where a passage is cut in two: at the end of a sentence if one ends in it, else between two words."""
-        inner = np.arange(1, len(ids))
-        ends = inner[np.isin(ids[:-1], self._ends)]
-        words = inner[~self._goes_on.numpy()[ids[1:]]]
-        choices = next(some for some in (ends, words, inner) if len(some))
-        return int(choices[int(cut * len(choices))])
+    def _edges(
+        self, ids: NDArray[np.int64], lengths: NDArray[np.int64], cuts: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Where passages are cut in two: at the end of a sentence if one ends in it, else between two words.
+
+        *Shapes:* (B, T), (B,), (B,) -> (B,).
+        """
+        places = np.arange(ids.shape[1])
+        inner = (places > 0) & (places < lengths[:, None])
+        words = inner & ~self._goes_on.numpy()[ids]
+        ends = inner & np.roll(np.isin(ids, self._ends), 1, axis=1)
+        choices = np.where(words.any(1, keepdims=True), words, inner)
+        choices = np.where(ends.any(1, keepdims=True), ends, choices)
+        wanted = (cuts * choices.sum(1)).astype(np.int64)
+        return (choices.cumsum(1) <= wanted[:, None]).sum(1)
 
     def _hide(self, ids: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         goes_on = self._goes_on if self.whole_words else None
@@ -120,3 +142,16 @@ class Reader:
     @cached_property
     def _special(self) -> Tensor:
         return torch.tensor(special_ids(self.tokenizer))
+
+
+def _targets(
+    size: int, lengths: NDArray[np.int64], edges: NDArray[np.int64], swaps: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Where each token of a passage stands in its window; in those that swap what is behind the edge comes first.
+
+    *Shapes:* T, (B,), (B,), (B,) -> (B, T).
+    """
+    places = np.arange(size)
+    is_second = places >= edges[:, None]
+    moved = np.where(is_second, -edges[:, None], (lengths - edges)[:, None] + 1)
+    return 1 + places + np.where(swaps[:, None], moved, is_second)

@@ -79,7 +79,8 @@ class Look:
 def hidden_words(model: Checkpoint, states: Tensor, part: Reading) -> Tensor:
     """What a model says of the hidden words. *Shapes:* (B, T, C) -> (M, V), float32."""
     head = model.network.heads[model.head("masked_word").name]
-    scores, words = head(states[part.hidden.to(states.device)]).float(), model.tokenizer.vocab_size
+    hidden = states.flatten(0, 1).index_select(0, part.places.to(states.device))
+    scores, words = head(hidden).float(), model.tokenizer.vocab_size
     return scores if scores.shape[1] == words else scores[:, :words]  # the slope of a slice is a copy of all scores
 
 

@@ -1,6 +1,7 @@
 """A training step's products, ways in turn: forward and backward of the shipped network in bfloat16.
 
     python -m tests.bench.step --rounds 5 --windows 32 --tokens 128
+    python -m tests.bench.step --windows 256 --device cuda
 
 *batched* is the product of before 2026-11-26, with attention's mask in float32; *as it is* is what training does.
 """
@@ -31,10 +32,12 @@ def wide_mask(self: layers.Attention, hidden: Tensor, mask_bias: Tensor) -> Tens
 
 def seconds(encoder: Encoder, ids: Tensor) -> float:
     started = time.perf_counter()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(ids.device.type, torch.bfloat16):
         loss = encoder(ids, torch.ones_like(ids), torch.zeros_like(ids)).float().square().mean()
     loss.backward()
     encoder.zero_grad()
+    if ids.is_cuda:
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
@@ -42,9 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("rounds", 5), ("windows", 32), ("tokens", 128)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cpu")
     wanted = parser.parse_args()
-    encoder = load_checkpoint(offline=True).network.transformer.train()
-    ids = torch.randint(1_000, 30_000, (wanted.windows, wanted.tokens))
+    encoder = load_checkpoint(offline=True).network.transformer.train().to(wanted.device)
+    ids = torch.randint(1_000, 30_000, (wanted.windows, wanted.tokens), device=wanted.device)
 
     def before() -> float:
         with patch.object(layers, "grouped_linear", batched), patch.object(layers.Attention, "forward", wide_mask):
