@@ -1,7 +1,7 @@
 """Teach MPNet a task, so that it can teach: `python teach_mpnet.py all-mpnet-base-v2 ner=train.conll:dev.conll OUTPUT`.
 
 `sqbert finetune` trains networks of its own family only; this one learns through transformers, the task written as for
-`--multi`: labels of texts or of pairs, or entities. Embeddings and the lowest layers stay as they are, to save time.
+`--multi`: labels of texts or of pairs, entities, or answers. The lowest layers stay as they are, to save time.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from seqeval.metrics import f1_score
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from sqbert_cli.model.config import DeviceName
+from sqbert_cli.model.device import choose_device
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.tasks import classification
+from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.choose import Source, parse_multi
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import make_lesson
 from sqbert_cli.training.finetune import FinetuneSettings, with_heads
 from sqbert_cli.training.foreign import CLASSES, ForeignTeacher, load_foreign
-from sqbert_cli.training.lessons import Lesson, TextLesson, TokenLesson
+from sqbert_cli.training.lessons import LOWEST, Lesson, SpanLesson, TextLesson, TokenLesson
 from sqbert_cli.training.optimise import MicroBatch, make_trainer, optimise
 from sqbert_cli.training.plan import Plan
 
-CPU = torch.device("cpu")
 JUDGED_AT_ONCE, SHOWN = 64, 25
 """SHOWN: steps between two lines of progress."""
 
@@ -38,36 +40,43 @@ JUDGED_AT_ONCE, SHOWN = 64, 25
 def write_untaught(source: str, lesson: Lesson, output: Path) -> None:
     names = dict(enumerate(lesson.head.labels))
     kind: Any = getattr(transformers, CLASSES[lesson.head.kind])
-    kind.from_pretrained(source, num_labels=len(names), id2label=names, dtype=torch.float32).save_pretrained(output)
+    labels = {"num_labels": len(names), "id2label": names} if names else {}
+    kind.from_pretrained(source, **labels, dtype=torch.float32).save_pretrained(output)
     transformers.AutoTokenizer.from_pretrained(source).save_pretrained(output)
 
 
 def scores(network: ForeignTeacher, windows: Sequence[Window]) -> Tensor:
-    """*Shapes:* -> (B, L), or (B, T, L)."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        return pad_sequence(network.scores(windows, CPU), batch_first=True)
+    """*Shapes:* -> (B, L), or (B, T, L), or (B, T, 2)."""
+    device = network.network.device
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        return pad_sequence(network.scores(windows, device), True, LOWEST)
 
 
 def loss(network: ForeignTeacher, lesson: Lesson, rows: Sequence[int]) -> Tensor:
     logits = scores(network, [lesson.windows[row] for row in rows])
     if isinstance(lesson, TextLesson):
         return classification.loss(logits, lesson.targets[list(rows)], lesson.head.problem_type)
+    if isinstance(lesson, SpanLesson):
+        return span_loss(logits, lesson.targets[list(rows)])
     assert isinstance(lesson, TokenLesson)
     return token_loss(logits, pad_sequence([lesson.targets[row] for row in rows], True, NOT_LEARNT))
 
 
 @torch.inference_mode()
 def score(network: ForeignTeacher, dev: Lesson) -> float:
-    """Accuracy, or F1 of entities as conlleval has it; of windows, which texts of some sentences fill one by one."""
+    """Accuracy, of answers too, or F1 of entities as conlleval has it; of windows, which most texts fill one by one."""
     network.network.eval()
+    choices = 0 if isinstance(dev, SpanLesson) else -1
     found = [
-        row.argmax(-1)
+        row.argmax(choices)
         for first in range(0, len(dev.windows), JUDGED_AT_ONCE)
         for row in scores(network, dev.windows[first : first + JUDGED_AT_ONCE])
     ]
     network.network.train()
     if isinstance(dev, TextLesson):
         return float((torch.stack(found) == dev.targets).float().mean())
+    if isinstance(dev, SpanLesson):
+        return float((torch.stack(found) == dev.targets).all(1).float().mean())
     assert isinstance(dev, TokenLesson)
     learnt = [target != NOT_LEARNT for target in dev.targets]
     gold = [target[mask].tolist() for target, mask in zip(dev.targets, learnt, strict=True)]
@@ -84,10 +93,11 @@ def main(
     batch_size: int = 64,
     learning_rate: float = 5e-5,
     frozen_layers: int = 2,
+    device: DeviceName = "auto",
 ) -> None:
     (dataset,) = parse_multi([task], Source())
-    if dataset.head.kind not in ("sequence", "token") or dataset.head.problem_type != "single_label_classification":
-        raise typer.BadParameter(f"{dataset.name}: only labels of texts and entities are taught here")
+    if dataset.head.kind not in CLASSES or dataset.head.problem_type != "single_label_classification":
+        raise typer.BadParameter(f"{dataset.name}: only labels of texts, entities and answers are taught here")
     settings = FinetuneSettings(
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, embedding_rate=0.0, warmup_fraction=0.08
     )
@@ -96,7 +106,7 @@ def main(
     torch.manual_seed(settings.seed)
     write_untaught(source, lesson, output)
     network = load_foreign(output, source, student)
-    network.network.train()
+    network.network.to(choose_device(device)).train()
     plan = Plan([lesson.lengths], batch_size, epochs, 1.0, settings.seed)
     layers = [f"mpnet.encoder.layer.{index}." for index in range(frozen_layers)]
     trainer = make_trainer(network.network, settings, plan.steps, ("mpnet.encoder.relative", *layers))
