@@ -30,11 +30,10 @@ class Batch:
 
 
 def collate(windows: Sequence[Window], pad_id: int, device: torch.device) -> Batch:
-    length = max((len(window.input_ids) for window in windows), default=0)
+    length = max(len(window.input_ids) for window in windows)
 
     def padded(rows: list[list[int]], padding: int) -> Tensor:
-        flat = torch.tensor([row + [padding] * (length - len(row)) for row in rows], dtype=torch.long)
-        return flat.view(len(rows), length).to(device)
+        return torch.tensor([row + [padding] * (length - len(row)) for row in rows]).to(device)
 
     return Batch(
         padded([window.input_ids for window in windows], pad_id),

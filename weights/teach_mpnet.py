@@ -98,9 +98,7 @@ def main(
     (dataset,) = parse_multi([task], Source())
     if dataset.head.kind not in CLASSES or dataset.head.problem_type != "single_label_classification":
         raise typer.BadParameter(f"{dataset.name}: only labels of texts, entities and answers are taught here")
-    settings = FinetuneSettings(
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, embedding_rate=0.0, warmup_fraction=0.08
-    )
+    settings = FinetuneSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, warmup_fraction=0.08)
     student = with_heads(load_checkpoint(offline=True), [dataset.head], settings)
     lesson, dev = make_lesson(student, dataset), make_lesson(student, replace(dataset, train=dataset.dev[0]))
     torch.manual_seed(settings.seed)

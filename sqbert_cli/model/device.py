@@ -16,11 +16,17 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 def choose_device(name: DeviceName) -> torch.device:
     """`auto` is cuda, then mps, then cpu."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available: dict[DeviceName, bool] = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
-        return torch.device(next(device for device, ready in available.items() if ready))
+        name = next(device for device, ready in available.items() if ready)
     if not available[name]:
         raise SqbertError(f"device `{name}` is not available here", hint="use `--device auto`")
+    if name == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)  # on new GPUs it is preferred, and plans anew for each shape
     return torch.device(name)
 
 

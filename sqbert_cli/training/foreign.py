@@ -26,7 +26,7 @@ from sqbert_cli.text.tokenizer import MASK, Window
 from sqbert_cli.training.examples import check_positions
 from sqbert_cli.training.teacher import OwnTeacher, Teacher
 
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 4_096, 32_768
+BATCH_TOKENS, CUDA_BATCH_TOKENS = 4_096, 32_768
 KINDS: dict[str, HeadKind] = {
     "ForSequenceClassification": "sequence",
     "ForTokenClassification": "token",
@@ -87,7 +87,7 @@ class ForeignTeacher:
     def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         self.network.to(device).eval()
         found: list[Tensor] = [torch.empty(0)] * len(windows)
-        max_tokens = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+        max_tokens = CUDA_BATCH_TOKENS if device.type == "cuda" else BATCH_TOKENS
         for indices in token_batches([len(window.input_ids) for window in windows], max_tokens):
             with torch.inference_mode():
                 scores = self.scores([windows[index] for index in indices], device)

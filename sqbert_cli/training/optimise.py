@@ -135,7 +135,7 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
                 part.loss.backward()
                 of_parts.append(part.loss.detach())
                 tokens += part.tokens
-            loss = sum(one.item() for one in of_parts)  # only now a GPU is waited for
+            loss = sum(one.item() for one in of_parts)  # a GPU may have gone on until here
         loss, all_tokens = trainer.processes.totals(loss, tokens, device=parameters[0].device)
         trainer.processes.add_up_gradients(parameters)
         if not math.isfinite(loss):

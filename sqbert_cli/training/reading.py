@@ -124,7 +124,7 @@ class Reader:
         choices = np.where(words.any(1, keepdims=True), words, inner)
         choices = np.where(ends.any(1, keepdims=True), ends, choices)
         wanted = (cuts * choices.sum(1)).astype(np.int64)
-        return (choices.cumsum(1) <= wanted[:, None]).sum(1)
+        return np.minimum((choices.cumsum(1) <= wanted[:, None]).sum(1), lengths)
 
     def _hide(self, ids: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         goes_on = self._goes_on if self.whole_words else None

@@ -61,7 +61,7 @@ def main() -> None:
         rounds = [{name: run() for name, run in ways.items()} for _ in range(wanted.rounds + 1)][1:]
         for name in ways:
             median = statistics.median(one[name] for one in rounds)
-            print(f"{memory}, {name}: {median:.2f} s, {ids.numel() / median:,.0f} tokens a second", flush=True)
+            print(f"{memory}, {name}: {median * 1e3:,.1f} ms, {ids.numel() / median:,.0f} tokens a second", flush=True)
 
 
 if __name__ == "__main__":
