@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from sqbert_cli.api import classify, find_entities
+from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.training.foreign import load_teacher
 from tests.conftest import ROOT
@@ -84,3 +86,30 @@ def test_mpnet_is_taught_a_task_and_can_teach_it_then(tmp_path: Path) -> None:
     (row,) = teacher.rows(teacher.head(student.head("token", "ner")), [window], torch.device("cpu"))
     labels = teacher.head(student.head("token", "ner")).labels
     assert [labels[tag] for tag in row.argmax(-1).tolist()[1:-1]] == ["B-PER", "O", "B-LOC"]
+
+
+def test_sentences_in_a_row_are_of_one_document_and_lose_no_word(tmp_path: Path) -> None:
+    file = tmp_path / "eng.train"
+    first, second = "EU NNP B-ORG\nrejects VBZ O\n\ncall NN O\n\n", "Peter NNP I-PER\n\nBlackburn NNP I-PER\n"
+    file.write_text(f"-DOCSTART- -X- O O\n\n{first}-DOCSTART- -X- O O\n\n{second}")
+    assert run_script("join_sentences.py", str(file), "100").split("\n\n")[:-1] == [
+        "EU B-ORG\nrejects O\ncall O",
+        "Peter B-PER\nBlackburn B-PER",
+    ]
+    single = run_script("join_sentences.py", str(file), "1").split("\n\n")[:-1]
+    assert single == ["EU B-ORG\nrejects O", "call O", "Peter B-PER", "Blackburn B-PER"]
+
+
+def test_an_average_lies_between_two_models(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    ours, theirs = make_model(), tmp_path / "theirs"
+    other = load_checkpoint(str(ours))
+    with torch.no_grad():
+        for parameter in other.network.parameters():
+            parameter.neg_()
+    write_checkpoint(other, theirs)
+    for share in (0.0, 0.25, 1.0):
+        output = tmp_path / str(share)
+        run_script("average.py", str(ours), str(theirs), str(share), str(output))
+        states = [load_checkpoint(str(folder)).network.state_dict() for folder in (ours, theirs, output)]
+        for name, mean in states[2].items():
+            torch.testing.assert_close(mean, states[0][name].lerp(states[1][name], share), atol=1e-3, rtol=1e-3)
