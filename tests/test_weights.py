@@ -57,6 +57,33 @@ def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> N
             assert one["question"].endswith("?")
 
 
+def test_made_pairs_are_turned_side_by_side_and_of_a_part(tmp_path: Path) -> None:
+    tables = {
+        "glue/MNLI-partial/train.tsv": "sentence1\tsentence2\nTwo old men sat down. They ate a big apple.\tThey ate.\n",
+        "nli/cad-snli/train.tsv": "sentence1\tsentence2\nTwo dogs run.\tDogs run.\nTwo dogs run.\tCats run.\n",
+        "nli/sick/SICK_train.txt": "sentence_A\tsentence_B\nA boy sings\tA girl sings\n",
+        "glue/RTE/train.tsv": "sentence1\tsentence2\nIt rains in Rome.\tIt rains.\n",
+        "glue/QQP-partial/pairs.tsv": "1\t2\t3\tWho is he?\tWho is that?\t1\n",
+        "glue/MRPC/msr_paraphrase_train.txt": "#1 String\t#2 String\nShe left.\tShe went.\n",
+        "nli/snli-dev.jsonl": '{"premise": "A cat sleeps.", "hypothesis": "It rests."}\n',
+    }
+    for name, content in tables.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    made = [json.loads(line) for line in run_script("pairs.py", str(tmp_path)).splitlines()]
+    pairs = {(one["premise"], one["hypothesis"]) for one in made}
+    assert len(pairs) == len(made)
+    assert pairs >= {
+        ("It rests.", "A cat sleeps."),
+        ("Dogs run.", "Cats run."),
+        ("Cats run.", "Dogs run."),
+        ("Who is he?", "Who is that?"),
+    }
+    first = "Two old men sat down. They ate a big apple."
+    assert pairs & {(first, sentence) for sentence in ("Two old men sat down.", "They ate a big apple.")}
+    assert ("Two dogs run.", "Dogs run.") not in pairs
+
+
 @pytest.mark.slow
 def test_mpnet_is_taught_a_task_and_can_teach_it_then(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")

@@ -15,7 +15,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def choose_device(name: DeviceName) -> torch.device:
-    """`auto` is cuda, then mps, then cpu."""
+    """`auto` is cuda, then mps, then cpu. For cuda torch's attention is set up too, for the whole process."""
     available: dict[DeviceName, bool] = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

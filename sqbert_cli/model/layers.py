@@ -68,18 +68,18 @@ class Attention(nn.Module):
         """*Shapes:* (B, T, C), (B, 1, 1, T) -> (B, T, C)."""
         query, key, value = self.project(hidden)
         if hidden.device.type == "cuda":
-            return self._fused(query, key, value, mask_bias)
-        scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias  # (B, H, T, T)
-        context = self.dropout(scores.softmax(-1)) @ value  # (B, H, T, D)
+            context = self._fused(query, key, value, mask_bias)
+        else:
+            scores = (query * self.scale) @ key.transpose(2, 3) + mask_bias  # (B, H, T, T)
+            context = self.dropout(scores.softmax(-1)) @ value  # (B, H, T, D)
         return context.transpose(1, 2).flatten(2)  # (B, T, C)
 
     def _fused(self, query: Tensor, key: Tensor, value: Tensor, mask_bias: Tensor) -> Tensor:
         """On a GPU, where the scores are never written out; on a processor this was slower (tests/bench/LOG.md)."""
         dropout = self.dropout.p if self.training else 0.0
-        context = nn.functional.scaled_dot_product_attention(
+        return nn.functional.scaled_dot_product_attention(
             query, key, value, mask_bias, dropout_p=dropout, scale=self.scale
         )
-        return context.transpose(1, 2).flatten(2)
 
 
 class FusedAttention(Attention):

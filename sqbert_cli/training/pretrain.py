@@ -107,7 +107,7 @@ def pretrain(
     ready: dict[int, Reading] = {}
 
     def losses(step: int) -> Iterator[MicroBatch]:
-        own = ready.pop(step) if step in ready else read(step)
+        own = ready.pop(step, None) or read(step)
         whole = Whole.of(own, run.processes, run.device)
         student.network.train()
         for part in _parts(own, range(len(own.swapped)), settings.batch_size):
