@@ -66,10 +66,9 @@ class Checkpoint:
         for head in heads:
             if name in (None, head.name):
                 return head
-        have = ", ".join(f"`{head.name}` ({KIND_WORDS[head.kind]})" for head in self.heads) or "none"
         wanted = KIND_WORDS[kind] if name is None else f"{KIND_WORDS[kind]} called `{name}`"
         raise SqbertError(
-            f"model `{self.name}` has no head for {wanted}; it has: {have}",
+            f"model `{self.name}` has no head for {wanted}; it has: {self._heads_told}",
             hint="choose one with `--head`" if heads else "train one with `sqbert finetune`, or name another `--model`",
         )
 
@@ -81,9 +80,12 @@ class Checkpoint:
         heads = [head for head in self.heads if head.name == name or (name is None and head.kind != "pooler")]
         if len(heads) == 1 or not (heads or name):
             return heads[0] if heads else None
-        have = ", ".join(f"`{head.name}` ({KIND_WORDS[head.kind]})" for head in self.heads) or "none"
-        problem = f"has several heads: {have}" if name is None else f"has no head `{name}`; it has: {have}"
-        raise SqbertError(f"model `{self.name}` {problem}", hint="name one with `--head`")
+        problem = "has several heads" if name is None else f"has no head `{name}`; it has"
+        raise SqbertError(f"model `{self.name}` {problem}: {self._heads_told}", hint="name one with `--head`")
+
+    @property
+    def _heads_told(self) -> str:
+        return ", ".join(f"`{head.name}` ({KIND_WORDS[head.kind]})" for head in self.heads) or "none"
 
     def head_for(self, wanted: HeadConfig, name: str | None = None) -> HeadConfig:
         """Return the head called `name`; else that of the name of `wanted`, of its labels, or the first of its kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -25,9 +26,11 @@ from sqbert_cli.commands.ner import ner
 from sqbert_cli.commands.pretrain import pretrain
 from sqbert_cli.commands.qa import qa
 from sqbert_cli.console import forget, show_error
-from sqbert_cli.errors import SqbertError
+from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
 
 INTERRUPTED = 130
+YOUNG = 50_000
+"""Objects between two searches for garbage: importing torch makes 170,000 that stay."""
 HINTS = {
     errno.ENOSPC: "free some space, or name another place; nothing is half-written",
     errno.EDQUOT: "your share of the disk is used up; nothing is half-written",
@@ -49,6 +52,11 @@ def boundary() -> Iterator[None]:
     except BrokenPipeError:  # the reader has seen enough, as `head` does
         forget(sys.stdout)
         raise typer.Exit(0) from None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        show_error(SqbertError(f"no room in memory: {str(error).partition('. ')[0] or type(error).__name__}", FULL))
+        raise typer.Exit(1) from None
     except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
         reason, place = error.strerror or str(error), error.filename
         show_error(SqbertError(f"{reason}: `{place}`", HINTS.get(error.errno or 0)) if place else SqbertError(reason))
@@ -98,4 +106,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
             stream.reconfigure(errors="replace")
-    app(prog_name="sqbert")
+    gc.set_threshold(YOUNG)
+    try:
+        app(prog_name="sqbert")
+    finally:
+        gc.freeze()  # what is left ends with the process

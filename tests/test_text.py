@@ -8,14 +8,16 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.predict.rows import in_batches
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.batches import token_batches
 from sqbert_cli.text.chunks import FIRST_CHUNK, MAX_CHARACTERS, MAX_RECORDS, chunks, live_chunks
-from sqbert_cli.text.tokenizer import Tokenizer, parts_for, split
+from sqbert_cli.text.tokenizer import Tokenizer, Window, parts_for, split
 
 IDS = st.lists(st.integers(5, 99), max_size=300)
 ITEMS = st.lists(
@@ -90,6 +92,24 @@ def test_batches_hold_every_row_once_and_at_most_the_tokens(lengths: list[int], 
     assert sorted(chain(*batches)) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= max_tokens
+
+
+@given(lengths=st.lists(st.integers(3, 600), min_size=1, max_size=60), fits=st.integers(600, 2_000))
+def test_a_batch_too_large_for_a_gpu_is_halved_and_nothing_lost(lengths: list[int], fits: int) -> None:
+    windows = [Window(list(range(length)), [0] * length) for length in lengths]
+    failed: list[int] = []
+
+    def compute(some: list[Window]) -> list[torch.Tensor]:
+        if len(some) * max(len(window.input_ids) for window in some) > fits:
+            failed.append(len(some))
+            raise torch.OutOfMemoryError
+        return [torch.tensor([len(window.input_ids)]) for window in some]
+
+    assert [int(row) for row in in_batches(windows, 16_384, compute)] == lengths
+    assert len(failed) <= 5  # from 16,384 to 600; then all are small enough
+    with pytest.raises(SqbertError, match="2001 tokens do not fit") as caught:
+        in_batches([*windows, Window([0] * 2_001, [0] * 2_001)], 16_384, compute)
+    assert "--device cpu" in str(caught.value.hint)
 
 
 @given(ITEMS)

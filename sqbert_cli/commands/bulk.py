@@ -11,14 +11,13 @@ import typer
 from sqbert_cli.commands.options import OnErrorName, is_there
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import Format as InputFormatName
-from sqbert_cli.text.writers import OutputFormat
+from sqbert_cli.text.writers import FORMATS, OutputFormat
 
 if TYPE_CHECKING:
     from sqbert_cli.job import Job
     from sqbert_cli.text.fields import Fields
 
 BULK = "Bulk"
-FORMATS: dict[str, OutputFormat] = {"auto": "jsonl", "jsonl": "jsonl", "csv": "csv", "tsv": "tsv"}
 
 Input = Annotated[
     str | None,

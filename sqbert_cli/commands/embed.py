@@ -47,7 +47,7 @@ def embed(
     could be read, in their order.
     """
     bulk = bulks.choose(ray, texts, input, input_format, ray and output, format, on_error, workers, shard_records)
-    file = _numpy_file(output) if output is not None and bulk is None else None
+    file = _numpy_file(output, format) if output is not None and bulk is None else None
 
     from sqbert_cli.commands.streams import Mishaps, Source, choose_source, show_results
     from sqbert_cli.text.fields import Fields
@@ -79,8 +79,10 @@ def embed(
             mishaps.end()
 
 
-def _numpy_file(output: str) -> Path:
+def _numpy_file(output: str, format: str) -> Path:
     path = Path(output)
+    if format != "jsonl":
+        raise typer.BadParameter(f"--format {format} goes without --output: a NumPy file has no other form")
     if path.suffix != ".npy":
         raise typer.BadParameter(f"--output is a NumPy file: its name ends in .npy, not as `{path.name}`")
     if path.is_dir():

@@ -46,9 +46,9 @@ class Source:
 
 def choose_source(texts: list[str], pair: str | None, path: Path | None, format: Format, fields: Fields) -> Source:
     """Take the texts that were typed, else the file, else standard input."""
+    if texts and path is not None:
+        raise typer.BadParameter("give texts or --input, not both")
     if texts and texts != ["-"]:
-        if path is not None:
-            raise typer.BadParameter("give texts or --input, not both")
         if pair is not None and len(texts) > 1:
             raise typer.BadParameter("--pair goes with a single text")
         if format != "auto" or fields != DEFAULT_FIELDS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from sqbert_cli.batch import Batch, collate
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.errors import SqbertError
+from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
 from sqbert_cli.text.batches import token_batches
 from sqbert_cli.text.tokenizer import Window
 
@@ -34,19 +36,45 @@ def state_rows(checkpoint: Checkpoint, windows: Sequence[Window]) -> list[Tensor
 
 def rows(checkpoint: Checkpoint, windows: Sequence[Window], compute: Callable[[Batch], Tensor]) -> list[Tensor]:
     """Return `compute`'s row of each window. *Shapes:* (B, ...) a batch, or (B, T, ...): then without the padding."""
-    found: list[Tensor] = [torch.empty(0)] * len(windows)
     max_tokens = CPU_BATCH_TOKENS if checkpoint.device.type == "cpu" else GPU_BATCH_TOKENS
-    for indices in token_batches([len(window.input_ids) for window in windows], max_tokens):
-        batch = collate([windows[index] for index in indices], checkpoint.config.pad_token_id, checkpoint.device)
-        with torch.inference_mode():
-            values = compute(batch).float().cpu()
+
+    def of_batch(some: Sequence[Window]) -> list[Tensor]:
+        batch = collate(some, checkpoint.config.pad_token_id, checkpoint.device)
+        values = compute(batch).float().cpu()
         if not values.isfinite().all():
             raise SqbertError(
                 f"model `{checkpoint.name}` gives scores that are no numbers",
                 hint="try `--dtype float32`; while training also a lower `--learning-rate`",
             )
+        return [row[: len(one.input_ids)] if row.ndim == 2 else row for one, row in zip(some, values, strict=True)]
+
+    return in_batches(windows, max_tokens, of_batch)
+
+
+def in_batches(
+    windows: Sequence[Window], max_tokens: int, compute: Callable[[list[Window]], Sequence[Tensor]]
+) -> list[Tensor]:
+    """Return what `compute` says of each window; where there is no room for a batch, it is halved."""
+    found: list[Tensor] = [torch.empty(0)] * len(windows)
+    lengths = [len(window.input_ids) for window in windows]
+    waiting = deque(token_batches(lengths, max_tokens))
+    while waiting:
+        indices = waiting.popleft()
+        try:
+            with torch.inference_mode():
+                values = compute([windows[index] for index in indices])
+        except RuntimeError as error:
+            longest = lengths[indices[0]]
+            if not is_out_of_memory(error):
+                raise
+            if len(indices) == 1:
+                raise SqbertError(f"{longest} tokens do not fit into the memory of the device", hint=FULL) from error
+            left = [*indices, *chain(*waiting)]
+            smaller = token_batches([lengths[index] for index in left], longest * (len(indices) // 2))
+            waiting = deque([left[place] for place in places] for places in smaller)
+            continue
         for index, row in zip(indices, values, strict=True):
-            found[index] = row[: len(windows[index].input_ids)] if row.ndim == 2 else row
+            found[index] = row
     return found
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
@@ -37,11 +36,6 @@ def classify(
     return in_order(records, lambda some: _classify(checkpoint, chosen, some, threshold), live)
 
 
-def sequence_logits(checkpoint: Checkpoint, head: str, windows: Sequence[Window]) -> Tensor:
-    """*Shapes:* N windows -> (N, L), float32 on the cpu."""
-    return torch.stack(head_rows(checkpoint, head, windows))
-
-
 def encode(checkpoint: Checkpoint, records: Sequence[Record], max_length: int) -> list[list[Window]]:
     """Windows of each record."""
     tokenizer = checkpoint.tokenizer
@@ -59,7 +53,7 @@ def _classify(
     if not records:
         return
     windows = encode(checkpoint, records, checkpoint.max_length(head))
-    logits = sequence_logits(checkpoint, head.name, [window for some in windows for window in some])
+    logits = torch.stack(head_rows(checkpoint, head.name, [window for some in windows for window in some]))
     rows = iter(scores(logits, head.problem_type).split([len(some) for some in windows]))
     for record, some in zip(records, windows, strict=True):
         row = combine(next(rows), [len(window.input_ids) for window in some])

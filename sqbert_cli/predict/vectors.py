@@ -15,6 +15,7 @@ from sqbert_cli.predict.rows import rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.predict.texts import encode
 from sqbert_cli.records import BadRecord, Embedded, Record
+from sqbert_cli.tasks.classification import combine
 
 MAX_LENGTH = 256
 """Tokens of a window, at most: what sentence encoders are commonly taught on."""
@@ -36,9 +37,10 @@ def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
     length = checkpoint.config.max_position_embeddings if head is None else checkpoint.max_length(head)
     windows = encode(checkpoint, records, min(MAX_LENGTH, length))
     flat = [window for some in windows for window in some]
-    sums = rows(checkpoint, flat, lambda batch: batch_vectors(checkpoint, batch))
-    weighted = torch.stack(sums) * torch.tensor([[float(len(window.input_ids))] for window in flat])
-    return functional.normalize(torch.stack([part.sum(0) for part in weighted.split([len(s) for s in windows])]))
+    vectors = torch.stack(rows(checkpoint, flat, lambda batch: batch_vectors(checkpoint, batch)))
+    parts = zip(vectors.split([len(some) for some in windows]), windows, strict=True)
+    means = [combine(part, [len(window.input_ids) for window in some]) for part, some in parts]
+    return functional.normalize(torch.stack(means))
 
 
 def vector_head(checkpoint: Checkpoint) -> HeadConfig | None:

@@ -11,6 +11,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
 
 OutputFormat: TypeAlias = Literal["jsonl", "csv", "tsv"]
+FORMATS: dict[str, OutputFormat] = {"auto": "jsonl", "jsonl": "jsonl", "csv": "csv", "tsv": "tsv"}
 ToLines: TypeAlias = Callable[[Mapping[str, Any]], str]
 
 CSV_SPECIAL = re.compile(r'[",\r\n]')

@@ -21,7 +21,7 @@ from sqbert_cli.files import digest_of
 from sqbert_cli.folder import read_config
 from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
-from sqbert_cli.text.batches import token_batches
+from sqbert_cli.predict.rows import in_batches
 from sqbert_cli.text.tokenizer import MASK, Window
 from sqbert_cli.training.examples import check_positions
 from sqbert_cli.training.teacher import OwnTeacher, Teacher
@@ -86,14 +86,8 @@ class ForeignTeacher:
 
     def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         self.network.to(device).eval()
-        found: list[Tensor] = [torch.empty(0)] * len(windows)
         max_tokens = CUDA_BATCH_TOKENS if device.type == "cuda" else BATCH_TOKENS
-        for indices in token_batches([len(window.input_ids) for window in windows], max_tokens):
-            with torch.inference_mode():
-                scores = self.scores([windows[index] for index in indices], device)
-            for index, row in zip(indices, scores, strict=True):
-                found[index] = row
-        return found
+        return in_batches(windows, max_tokens, lambda some: self.scores(some, device))
 
     def scores(self, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         """As `rows`, of one batch, and with gradients where they are wanted."""

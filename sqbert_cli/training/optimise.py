@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sqbert_cli.errors import SqbertError
+from sqbert_cli.errors import SqbertError, is_out_of_memory
 from sqbert_cli.model.device import keep_freed_memory
 from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.processes import ALONE, Processes
@@ -154,7 +154,9 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
 def _memory_told(step: int) -> Iterator[None]:
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         raise SqbertError(
             f"step {step + 1} does not fit into the memory of the device",
             hint="a smaller `--batch-size` with a larger `--accumulation` is the same step",

@@ -6,10 +6,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqbert_cli.text.writers import AnyResult, OutputFormat, result_writer
+from sqbert_cli.text.writers import FORMATS, AnyResult, result_writer
 
 
 def line_view(format: str, to_fields: Callable[[AnyResult], Mapping[str, Any]]) -> Callable[[AnyResult], None]:
     """Return what writes one result to stdout, as JSONL unless `format` is `csv` or `tsv`."""
-    chosen: OutputFormat = "csv" if format == "csv" else "tsv" if format == "tsv" else "jsonl"
-    return result_writer(chosen, sys.stdout.buffer, to_fields)
+    return result_writer(FORMATS.get(format, "jsonl"), sys.stdout.buffer, to_fields)
