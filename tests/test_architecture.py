@@ -60,6 +60,7 @@ HOMES = {
     "tokenizers": {"text", "training"},
     "safetensors": {"tensors", "checkpoint", "training", "phone"},
     "huggingface_hub": {"hub"},
+    "filelock": {"training"},
     "platformdirs": {"places", "phone"},
     "sklearn": {"tasks"},
     "scipy": {"tasks", "training", "bench"},

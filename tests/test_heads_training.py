@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,27 @@ def test_a_head_on_a_frozen_encoder_leaves_the_rest_as_it_was(many_heads: Path, 
     old, new = before.network.state_dict(), after.network.state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old)
     assert after.head("token") == before.head("token")
+
+
+def test_a_head_that_transformers_calls_by_its_kind_is_not_kept_beside_the_one_that_goes_on_from_it(
+    make_model: Callable[..., Path],
+) -> None:
+    """The older of the two would answer."""
+    base = read_checkpoint(make_model(heads=(HeadConfig(name="span", kind="span"),)))
+    student = network_with_heads(base, [HeadConfig(name="qa", kind="span")], dropout=0, seed=1, keep_others=True)
+    assert [head.name for head in student.heads] == ["qa"]
+    before, after = base.network.heads["span"].state_dict(), student.network.heads["qa"].state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_columns_and_questions_without_a_task_are_told_which(tmp_path: Path) -> None:
+    columns = write_conll(tmp_path / "a.conll", [[("Ann", "B-PER")]])
+    questions = tmp_path / "a.json"
+    questions.write_text('{"data": [{"title": "a", "paragraphs": [{"context": "a b", "qas": []}]}]}')
+    for file, task in ((columns, "ner"), (questions, "qa")):
+        with pytest.raises(SqbertError, match=r"has (CoNLL's columns|SQuAD's form)$") as error:
+            choose_dataset(None, Source(train=[file], fields=fields_of(None)))
+        assert f"`--task {task}`" in str(error.value.hint)
 
 
 def test_a_new_head_does_not_begin_as_one_that_its_encoder_was_taught_with(tiny_model: Path) -> None:

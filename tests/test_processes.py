@@ -29,6 +29,14 @@ def test_a_scheduler_that_sets_half_of_what_torchrun_does(monkeypatch: pytest.Mo
         join_processes(torch.device("cpu"))
 
 
+def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(SqbertError, match="process 1 of this machine has no GPU: there are 1"):
+        join_processes(torch.device("cuda"))
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     draw = random.Random(0)

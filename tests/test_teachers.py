@@ -250,6 +250,9 @@ def test_of_pairs_and_questions_without_labels_the_teacher_tells_them_too(
         for row, target in zip(rows[1:], taught.targets[1:].tolist(), strict=True):
             if head is likeness:
                 assert target == row.argmax()
+            (tmp_path / "pairs.txt").write_text((tmp_path / file).read_text())
+            same = read_unlabelled(tmp_path / "pairs.txt", dataset, Source(format="jsonl")).records
+            assert [(record.text, record.pair) for record in same] == [(record.text, record.pair) for record in pairs]
         (tmp_path / "texts.txt").write_text("a film\n")
         with pytest.raises(SqbertError, match="does not name its columns" if head is likeness else "single texts"):
             read_unlabelled(tmp_path / "texts.txt", dataset, Source())

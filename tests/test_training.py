@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
@@ -385,6 +386,17 @@ def test_a_step_that_does_not_fit_is_told(tiny_model: Path) -> None:
     with pytest.raises(SqbertError, match="step 1 does not fit") as caught:
         list(optimise(trainer, losses))
     assert "--accumulation" in str(caught.value.hint)
+
+
+def test_two_runs_do_not_fill_one_folder(tmp_path: Path) -> None:
+    run = open_run(tmp_path, torch.device("cpu"), torch.float32, resume=False)
+    assert run.lock is not None
+    run.lock.release()
+    with FileLock(run.folder / "lock"):  # by another file descriptor, as another process has it
+        for resume in (False, True):
+            with pytest.raises(SqbertError, match="another process is at work in"):
+                open_run(tmp_path, torch.device("cpu"), torch.float32, resume=resume)
+    open_run(tmp_path, torch.device("cpu"), torch.float32, resume=True)
 
 
 def test_an_output_that_another_machine_does_not_see_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

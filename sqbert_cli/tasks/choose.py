@@ -12,7 +12,7 @@ from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, joined,
 from sqbert_cli.tasks.entities import entity_labels
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev, glue_head
 from sqbert_cli.tasks.metrics import OWN_METRICS, Metric
-from sqbert_cli.tasks.nli import COLUMNS, columns_of, guess_pairs, nli_dataset, read_nli
+from sqbert_cli.tasks.nli import COLUMNS, columns_of, nli_dataset, read_nli
 from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
 from sqbert_cli.tasks.running_text import masked_dataset, read_text
 from sqbert_cli.tasks.spans import (
@@ -28,7 +28,7 @@ from sqbert_cli.tasks.spans import (
     read_questions,
 )
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, FoundFields, QuestionFields
-from sqbert_cli.text.readers import Format, guess_format, read_records
+from sqbert_cli.text.readers import FIXED, Format, guess_format, read_records
 
 KINDS: dict[str, HeadKind] = {"ner": "token", "qa": "span", "masked": "masked_word"}
 """What the tasks need that do not judge whole texts."""
@@ -145,6 +145,9 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
             return read_nli(path, source.format)
         case "masked":
             return read_text([path], source.characters)
+        case _ if (format := guess_format(path) if source.format == "auto" else source.format) in FIXED:
+            task = "qa" if format == "squad" else "ner"
+            raise SqbertError(f"`{path}` has {FIXED[format]}", hint=f"that is `--task {task}`, or `--multi {task}=...`")
         case _:
             return read_split(path, source.fields, source.problem, source.format)
 
@@ -152,12 +155,14 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
 def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
     """Read more of what a task is about, without labels: texts, or pairs of texts where its examples are such."""
     format, own = guess_format(path), replace(source.fields, label=None)
+    if format == "text" and source.format in ("jsonl", "csv", "tsv"):  # as the examples are
+        format = source.format
     if all(record.pair is None for record in dataset.train.records):
         if format == "text":
             return read_text([path], source.characters, shortest=1)
         return make_split(str(path), read_records(path, format, own))
-    if dataset.head.kind == "sequence" and not own.pair:
-        format = guess_pairs(path)
+    if dataset.head.kind == "sequence" and not own.pair and format == "text":
+        format = "tsv"  # as SNLI's and SICK's own files are
     if format in ("text", "conll"):
         raise SqbertError(
             f"`{path}` holds single texts, `{dataset.name}` is about pairs", hint="pairs are JSONL, CSV or TSV"

@@ -180,6 +180,8 @@ def _evaluate(trainer: Trainer, student: Checkpoint, datasets: Sequence[Dataset]
     scores = {dataset.head.name: judge(student, dataset.dev[0], dataset.metrics, dataset.head) for dataset in datasets}
     evaluation = Evaluation(trainer.progress.step, scores, False)
     progress, mean = trainer.progress, sum(of_head.main for of_head in scores.values()) / len(scores)
+    # Machines may differ in a last digit, but not about when to end: all go by the first one's.
+    (mean,) = run.processes.totals(mean if run.processes.is_first else 0.0, device=run.device)
     progress.history.append({"step": progress.step, **evaluation.metrics})
     is_best = progress.best_score is None or mean > progress.best_score
     progress.stale = 0 if is_best else progress.stale + 1

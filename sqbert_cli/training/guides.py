@@ -15,6 +15,7 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
 from sqbert_cli.training.distil import layer_variances, states_loss
+from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Hint, LeftOut, Lesson, check_lessons
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import (
@@ -119,6 +120,7 @@ def state_teacher(guidance: Guidance, student: Checkpoint) -> Checkpoint:
             f"the hidden states of `{teacher.name}` are not {student.config.hidden_size} wide, as the student's",
             hint="leave out `--state-weight`",
         )
+    check_vocabulary(teacher.checkpoint, student)
     return teacher.checkpoint
 
 

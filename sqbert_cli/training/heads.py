@@ -24,8 +24,11 @@ def network_with_heads(
     it is left behind.
     """
     config = replace(base.config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
-    names = {head.name for head in heads}
-    kept = tuple(head for head in base.heads if keep_others and head.name not in names | {"pooler"})
+    replaced = {"pooler", *(head.name for head in heads)}
+    for head in heads:  # one that a folder of transformers calls by its kind goes on under its new name alone
+        if (old := _had(base, head)) and old.name == old.kind:
+            replaced.add(old.name)
+    kept = tuple(head for head in base.heads if keep_others and head.name not in replaced)
     network = Network(config, (*kept, *heads))
     network.transformer.load_state_dict(base.network.transformer.state_dict())
     pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)

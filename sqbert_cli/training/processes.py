@@ -82,6 +82,11 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
         return Processes(), device
     local_rank = _number("LOCAL_RANK")
     if device.type == "cuda":
+        if local_rank >= torch.cuda.device_count():
+            raise SqbertError(
+                f"process {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}",
+                hint="as many processes as GPUs (`--nproc-per-node`), or `--device cpu`",
+            )
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)

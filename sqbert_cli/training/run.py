@@ -6,13 +6,14 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 from torch import nn
 
 from sqbert_cli import __version__
@@ -48,6 +49,8 @@ class Run:
     dtype: torch.dtype
     resume: bool = False
     processes: Processes = ALONE
+    lock: BaseFileLock | None = field(default=None, repr=False)
+    """Of the folder, held by the first process for as long as it lives."""
 
     @property
     def file(self) -> Path:
@@ -97,7 +100,7 @@ def open_run(
     """Claim the folder of a new model; refuse one that holds something already. The first process does it for all."""
     run = Run(output / ".resume", device, dtype, resume, processes)
     if processes.is_first:
-        _claim(run, output)
+        run = replace(run, lock=_claim(run, output))
     processes.wait()
     waited = 0.0
     while not run.folder.is_dir() and waited < SEEN_SECONDS:
@@ -111,7 +114,7 @@ def open_run(
     return run
 
 
-def _claim(run: Run, output: Path) -> None:
+def _claim(run: Run, output: Path) -> BaseFileLock:
     is_interrupted = run.file.exists()
     if (output / "config.json").exists() and not (is_interrupted and run.resume):  # else it was killed at the very end
         raise SqbertError(f"`{output}` already holds a model", hint="name another folder with `--output`")
@@ -127,8 +130,18 @@ def _claim(run: Run, output: Path) -> None:
             f"`{output}` is not empty: it holds `{others[0]}`", hint="name another folder with `--output`"
         )
     run.folder.mkdir(exist_ok=True)
+    lock = FileLock(run.folder / "lock", is_singleton=True)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise SqbertError(
+            f"another process is at work in `{output}`", hint="wait for it, end it, or name another `--output`"
+        ) from None
+    except NotImplementedError:
+        pass  # a file system without locks
     for folder in (output, run.folder):
         sweep(folder)
+    return lock
 
 
 def round_weights(checkpoint: Checkpoint, save_dtype: str) -> None:
@@ -156,6 +169,8 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
     with whole_file(output / "README.md") as file:
         file.write(model_card(output.name, values).encode("utf-8", "backslashreplace"))
     write_checkpoint(checkpoint, output, getattr(torch, save_dtype), values)
+    if run.lock:
+        run.lock.release()
     run.file.unlink(missing_ok=True)  # first, so that there is all that is needed to go on, or nothing
     shutil.rmtree(run.folder, ignore_errors=True)
 
