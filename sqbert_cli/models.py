@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,13 @@ def find_model(name: str | None = None, *, offline: bool = False) -> Path:
         return folder
     if Path(name).is_dir():
         return Path(name)
+    if Path(name).is_file():
+        raise SqbertError(f"`{name}` is a file, not a model", hint="name the folder that holds it")
     if repository := hub_name(name):
-        return _from_hub(repository, offline or hub.is_offline())
+        try:
+            return _from_hub(repository, offline or hub.is_offline())
+        except SqbertError as error:
+            raise SqbertError(error.message, hint=f"{_meant(name)}{error.hint or ''}" or None) from error
     raise _no_model(name, list(shipped))
 
 
@@ -87,14 +92,17 @@ def _shipped_default(shipped: Mapping[str, Path]) -> Path:
 
 
 def _no_model(name: str, shipped: list[str]) -> SqbertError:
-    folders = [str(config.parent) for config in Path(name).parent.glob("*/config.json")]
-    close = get_close_matches(name, shipped + folders, n=1)
-    question = f"did you mean `{close[0]}`? " if close else ""
     names = ", ".join(f"`{one}`" for one in shipped) or "none here"
     return SqbertError(
         f"no model `{name}`",
-        hint=f"{question}expected a shipped model ({names}), a folder, or `org/name` of the hub",
+        hint=f"{_meant(name, shipped)}expected a shipped model ({names}), a folder, or `org/name` of the hub",
     )
+
+
+def _meant(name: str, shipped: Sequence[str] = ()) -> str:
+    folders = [str(config.parent) for config in Path(name).parent.glob("*/config.json")]
+    close = get_close_matches(name, [*shipped, *folders], n=1)
+    return f"did you mean `{close[0]}`? " if close else ""
 
 
 def _from_hub(name: HubName, offline: bool) -> Path:

@@ -125,6 +125,7 @@ def test_group_counts_come_from_the_config_where_shapes_cannot_tell(make_model: 
         ({"heads": {"a": {"kind": "sequence", "max_length": 2}}}, "`max_length` is 2"),
         ({"heads": {"a.b": {"kind": "sequence"}}}, "a head cannot be called 'a.b'"),
         ({"heads": {"a": {"kind": "poet"}}}, "'poet' is none of sequence"),
+        ({"architectures": ["BertForMaskedLM"], "tie_word_embeddings": False}, "a decoder of its own is not supported"),
         ({"vocab_size": 50}, "word pieces, the embeddings 50"),
     ],
 )

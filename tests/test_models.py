@@ -211,6 +211,9 @@ def test_a_folder_is_a_model_and_one_that_is_not_there_is_no_repository(
     with pytest.raises(SqbertError) as error:
         models.find_model("./tiny/brt")
     assert str(error.value.hint).startswith("did you mean `tiny/bert`?")
+    with pytest.raises(SqbertError, match="is not downloaded") as error:  # it may be one of the hub
+        models.find_model("tiny/brt", offline=True)
+    assert str(error.value.hint).startswith("did you mean `tiny/bert`?")
 
 
 class Command:

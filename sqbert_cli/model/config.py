@@ -146,6 +146,9 @@ def _refuse_unsupported_bert(values: Mapping[str, Any]) -> None:
         raise SqbertError("config: only absolute position embeddings are supported")
     if values.get("is_decoder") or values.get("add_cross_attention"):
         raise SqbertError("config: this is a decoder; only encoders are supported")
+    is_masked = any(kind in str(values.get("architectures")) for kind in ("ForMaskedLM", "ForPreTraining"))
+    if is_masked and values.get("tie_word_embeddings") is False:
+        raise SqbertError("config: masked words are told by the word embeddings; a decoder of its own is not supported")
 
 
 @dataclass(frozen=True, kw_only=True)
