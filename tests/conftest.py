@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from hypothesis import settings
@@ -59,10 +63,17 @@ class Ran:
     err: str
 
 
-def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | None = None, timeout: float = 300) -> Ran:
-    """Run the command in a process of its own."""
+def run_sqbert(
+    *arguments: str | Path,
+    stdin: str | bytes = b"",
+    cwd: Path | None = None,
+    timeout: float = 300,
+    is_forked: bool = True,
+) -> Ran:
+    """Run the command in a process of its own; one that is forked has the locale of the tests."""
+    python = command() if is_forked and sys.platform == "linux" else ("-m", "sqbert_cli")
     ended = subprocess.run(
-        [sys.executable, "-m", "sqbert_cli", *map(str, arguments)],
+        [sys.executable, *python, *map(str, arguments)],
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
         cwd=cwd,
@@ -70,6 +81,27 @@ def run_sqbert(*arguments: str | Path, stdin: str | bytes = b"", cwd: Path | Non
         timeout=timeout,
     )
     return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """Start the process that commands are forked from; return what Python is called with to ask it for one."""
+    socket = Path(mkdtemp()) / "socket"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.ready", "serve", socket],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+
+    def stop() -> None:
+        server.communicate(server.kill())
+        shutil.rmtree(socket.parent)
+
+    atexit.register(stop)
+    return "-S", "-E", str(ROOT / "tests" / "ready.py"), str(socket)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from safetensors.torch import load_file, save_file
 
 from sqbert_cli import classify, load
+from sqbert_cli.cli import boundary
 from sqbert_cli.records import Classification, Record
 from tests.conftest import ROOT, run_sqbert
 from tests.streams import many, piped
@@ -160,6 +162,9 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
     [
         (["classify", ""], 1, "the text is empty"),
         (["classify", "a", "--input", __file__], 2, "not both"),
+        (["classify", "-", "--input", __file__], 2, "not both"),
+        (["classify", "a", "--model", __file__], 1, "is a file, not a model"),
+        (["embed", "a", "--format", "csv", "--output", "a.npy"], 2, "--format csv goes without"),
         (["classify", "--input", "nowhere.txt"], 2, "file 'nowhere.txt' does not exist"),
         (["classify", "a", "--model", "no/such/model"], 1, "no model `no/such/model`"),
         (["classify", "a", "--model", "some/model"], 1, "is not downloaded, and the network is not to be used"),
@@ -177,6 +182,17 @@ def test_what_the_user_can_mend_is_said_without_a_traceback(arguments: list[str]
     assert (ran.status, ran.out) == (status, "")
     assert said in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "said", ["MPS backend out of memory (MPS allocated: 1 GB)", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"]
+)
+def test_a_full_memory_is_no_traceback(said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), boundary():
+        raise RuntimeError(said)
+    assert f"error: no room in memory: {said}" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a bug"), boundary():
+        raise RuntimeError("a bug")
 
 
 def test_a_dash_is_standard_input(tiny_model: Path) -> None:
@@ -348,7 +364,7 @@ def test_any_unicode_keeps_its_record(tiny_model: Path) -> None:
 def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONUTF8", "0")
-    ran = run_sqbert("classify", "日本語", "--model", tiny_model)
+    ran = run_sqbert("classify", "日本語", "--model", tiny_model, is_forked=False)
     assert ran.status == 0, ran.err
     assert jsonl(ran.out)[0]["text"] == "日本語"
 
