@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sqbert_cli.api import classify, find_entities
+from sqbert_cli.api import find_entities
 from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.models import find_model, load_checkpoint
+from sqbert_cli.predict.rows import state_rows
+from sqbert_cli.predict.texts import encode
+from sqbert_cli.records import Record
 from sqbert_cli.training.foreign import load_teacher
 from tests.conftest import ROOT
 
@@ -30,13 +33,17 @@ def run_script(name: str, *arguments: str, given: str = "") -> str:
     return subprocess.run(command, input=given, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
-def test_a_deepened_model_tells_the_labels_that_it_told(tmp_path: Path) -> None:
+def test_a_deepened_model_has_nearly_the_states_that_it_had(tmp_path: Path) -> None:
+    """Tokens of other places are alike to 0.25; an answer near its limit may turn before anything more is learnt."""
     prose = [line for line in (ROOT / "README.md").read_text().splitlines() if len(line) > 80]
     (tmp_path / "texts.txt").write_text("\n".join([*TEXTS, *prose]))
     run_script("deepen.py", "sqbert-small", str(tmp_path / "texts.txt"), str(tmp_path / "deep"))
     base, deep = load_checkpoint(), load_checkpoint(str(tmp_path / "deep"))
     assert deep.config.num_hidden_layers == 2 * base.config.num_hidden_layers
-    assert [one.label for one in classify(deep, TEXTS[:2])] == [one.label for one in classify(base, TEXTS[:2])]
+    base.network.eval(), deep.network.eval()
+    windows = [window for some in encode(base, [Record(text) for text in TEXTS], 128) for window in some]
+    for before, after in zip(state_rows(base, windows), state_rows(deep, windows), strict=True):
+        assert torch.nn.functional.cosine_similarity(before, after, dim=-1).mean() > 0.5
 
 
 def test_made_questions_ask_for_what_stands_in_the_text_and_do_not_say_it() -> None:
