@@ -90,7 +90,7 @@ def command() -> tuple[str, ...]:
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.ready", "serve", socket],
         cwd=ROOT,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert server.stdout is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -28,18 +29,19 @@ def ask(path: str, arguments: list[str]) -> int:
 
 
 def serve(path: str) -> list[str]:
-    """Return the arguments of a command, in the process that is to run it."""
+    """Return the arguments of a command, in the process that is to run it; end when standard input does."""
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(path)
         door.listen()
         print("ready", flush=True)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
-        while True:
+        while sys.stdin not in select.select([door, sys.stdin], [], [])[0]:
             line, _ = door.accept()
             with line:
                 if os.fork() == 0:
                     door.close()
                     return keep(line)
+    sys.exit()
 
 
 def keep(line: socket.socket) -> list[str]:
