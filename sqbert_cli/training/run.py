@@ -169,9 +169,9 @@ def finish_run(run: Run, checkpoint: Checkpoint, save_dtype: str, training: Mapp
     with whole_file(output / "README.md") as file:
         file.write(model_card(output.name, values).encode("utf-8", "backslashreplace"))
     write_checkpoint(checkpoint, output, getattr(torch, save_dtype), values)
+    run.file.unlink(missing_ok=True)  # first, so that there is all that is needed to go on, or nothing
     if run.lock:
         run.lock.release()
-    run.file.unlink(missing_ok=True)  # first, so that there is all that is needed to go on, or nothing
     shutil.rmtree(run.folder, ignore_errors=True)
 
 
