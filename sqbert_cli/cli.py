@@ -31,6 +31,8 @@ from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
 INTERRUPTED = 130
 YOUNG = 50_000
 """Objects between two searches for garbage: importing torch makes 170,000 that stay."""
+SPINS = 5_000
+"""How often a waiting thread looks before it sleeps. GNU's OpenMP has 300,000: milliseconds that a neighbour needs."""
 HINTS = {
     errno.ENOSPC: "free some space, or name another place; nothing is half-written",
     errno.EDQUOT: "your share of the disk is used up; nothing is half-written",
@@ -107,6 +109,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
             stream.reconfigure(errors="replace")
     gc.set_threshold(YOUNG)
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))  # read when torch is loaded
     try:
         app(prog_name="sqbert")
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from sqbert_cli.cli import SPINS
 from tests.conftest import ROOT
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -98,6 +99,19 @@ def test_a_model_is_trained_and_vectors_are_written_in_a_place_of_an_odd_name(pl
     run(place, "finetune", *train, *same, **PLAIN)
     (row,) = run(place, "classify", "good film é", "--model", "neu é", **PLAIN).splitlines()
     assert json.loads(row)["text"] == "good film é"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the threads are not those of GNU's OpenMP")
+@pytest.mark.parametrize(
+    ("own", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, 7), ({"OMP_WAIT_POLICY": "passive"}, 0)]
+)
+def test_waiting_threads_soon_leave_the_processor_to_others(place: Path, own: dict[str, str], spins: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "sqbert_cli", "classify", "good film", "--model", "my model é"],
+        cwd=place, env=environment(OMP_DISPLAY_ENV="verbose", **own), capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert f"GOMP_SPINCOUNT = '{spins}'" in ended.stderr.decode()
 
 
 def on_terminal(place: Path, columns: int, *arguments: str, **values: str) -> str:
