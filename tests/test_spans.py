@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Entities, Found, Record, Span, Word
+from sqbert_cli.tasks.spans import read_questions
 from sqbert_cli.text.conll import conll_lines, word_spans
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.gold import answer_spans, entity_spans
@@ -206,10 +207,16 @@ def test_squad_is_told_from_jsonl(tmp_path: Path, indent: int | None) -> None:
     assert first.fields == {"id": "q1", "question": "Who?"}
     assert isinstance(none, Record)
     assert none.spans == ()
-    assert moved == BadRecord(f"{file}: question q3", "the answer 'Rome': it is not at 3")
-    where = f"{file}: question q4"
-    assert absent == BadRecord(where, "the answer '1900': the context does not have it")
-    assert empty == BadRecord(f"{file}: question q5", "the question is empty, or no text")
+    for asked, pair in ((moved, "Where?"), (absent, "When?")):  # a wrong answer keeps nobody from asking
+        assert isinstance(asked, Record)
+        assert (asked.pair, asked.spans) == (pair, None)
+    no_question = BadRecord(f"{file}: question q5", "the question is empty, or no text")
+    assert empty == no_question
+    assert read_questions(file).bad == (
+        BadRecord(f"{file}: question q3", "the answer 'Rome': it is not at 3"),
+        BadRecord(f"{file}: question q4", "the answer '1900': the context does not have it"),
+        no_question,
+    )
 
 
 def test_a_json_file_that_is_not_squad_says_so(tmp_path: Path) -> None:

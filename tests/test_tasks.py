@@ -13,6 +13,7 @@ from sqbert_cli.commands.options import TaskName
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of
 from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_loss, targets
 from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, read_split, with_gold
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev
@@ -159,7 +160,7 @@ def write_own(folder: Path, train: str, dev: str | None = None) -> Dataset:
     fields, dev_path = Fields(label="label"), folder / "dev.csv" if dev is not None else None
     problem: ProblemType = "single_label_classification"
     train = read_split(folder / "train.csv", fields, problem)
-    return own_dataset(train, read_split(dev_path, fields, problem) if dev_path else None, problem, 42)
+    return own_dataset("own", train, read_split(dev_path, fields, problem) if dev_path else None, problem, 42)
 
 
 def test_labels_of_own_data_are_discovered_and_sorted(tmp_path: Path) -> None:
@@ -261,3 +262,12 @@ def test_check_known_names_every_unknown_label_once() -> None:
     split = Split(name="dev", records=(Record("x", gold="q", source="f:1"), Record("y", gold="q", source="f:2")))
     with pytest.raises(SqbertError, match=r"1 label\(s\) that are not known: `q` \(f:1\)"):
         check_known(split, ("a",))
+
+
+def test_examples_of_several_files_are_named_after_all_of_them(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.csv", "two.csv")]
+    for file, label in zip(files, ("good", "bad"), strict=True):
+        file.write_text("text,label\n" + f"a film,{label}\n" * 10)
+    dataset = choose_dataset(None, Source(train=files, fields=fields_of(None)))
+    assert dataset.name == "one.csv, two.csv"
+    assert dataset.head.labels == ("bad", "good")

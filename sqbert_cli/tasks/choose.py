@@ -131,7 +131,7 @@ def choose_dataset(task: str | None, source: Source) -> Dataset:
         return question_dataset(train, dev, source.seed)
     if task == "nli":
         return nli_dataset(train, dev, source.seed)
-    return own_dataset(train, dev, source.problem, source.seed)
+    return own_dataset(", ".join(path.name for path in source.train), train, dev, source.problem, source.seed)
 
 
 def read_examples(task: str | None, path: Path, source: Source) -> Split:

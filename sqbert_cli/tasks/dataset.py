@@ -99,9 +99,8 @@ def problem_of(multi_label: bool, regression: bool) -> ProblemType:
     return "multi_label_classification" if multi_label else "single_label_classification"
 
 
-def own_dataset(train: Split, dev: Split | None, problem: ProblemType, seed: int) -> Dataset:
+def own_dataset(name: str, train: Split, dev: Split | None, problem: ProblemType, seed: int) -> Dataset:
     """Discover the labels of one's own examples (sorted); without a dev split a tenth is held out."""
-    name = Path(train.name).name
     known, held_out = (train, dev) if dev else hold_out(train, seed)
     names = sorted({label for record in known.records for label in labels_of(record.gold)})
     labels = ("score",) if problem == "regression" else tuple(names)
