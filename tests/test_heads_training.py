@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -172,6 +173,14 @@ def test_a_head_on_a_frozen_encoder_leaves_the_rest_as_it_was(many_heads: Path, 
     old, new = before.network.state_dict(), after.network.state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old)
     assert after.head("token") == before.head("token")
+
+
+def test_a_head_on_a_frozen_encoder_takes_nobodys_place(many_heads: Path) -> None:
+    base = read_checkpoint(many_heads)
+    other = HeadConfig(name="mood", kind="sequence", labels=("up", "down", "level"))
+    with pytest.raises(SqbertError, match="has a head `mood` for other labels, which would be lost"):
+        network_with_heads(base, [other], dropout=0, seed=1, keep_others=True)
+    assert network_with_heads(base, [other], dropout=0, seed=1).heads == (other,)
 
 
 def test_a_head_that_transformers_calls_by_its_kind_is_not_kept_beside_the_one_that_goes_on_from_it(
@@ -351,6 +360,12 @@ def test_entailment_is_judged_whatever_the_first_head_is_for(tmp_path: Path) -> 
     first = HeadConfig(name="stsb", kind="sequence", labels=("score",), problem_type="regression")
     test = choose_test("nli", Source(train=[tmp_path / "a.jsonl"]), first)
     assert (test.head.problem_type, "accuracy" in test.metrics) == ("single_label_classification", True)
+
+
+def test_pairs_are_not_read_from_a_pipe_that_can_be_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.jsonl")
+    with pytest.raises(SqbertError, match="nor from a pipe"):
+        read_nli(tmp_path / "pairs.jsonl")
 
 
 def test_fields_of_columns_have_no_names(tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ def test_more_processes_than_gpus_are_told(monkeypatch: pytest.MonkeyPatch) -> N
         join_processes(torch.device("cuda"))
 
 
+def test_processes_on_apples_gpu_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(SqbertError, match="cannot share Apple's GPU"):
+        join_processes(torch.device("mps"))
+
+
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
     draw = random.Random(0)
@@ -58,6 +65,22 @@ def arguments_of(command: str, texts: Path, model: Path) -> list[str]:
                 "--eval-steps", "4", *same]  # fmt: skip
     return ["pretrain", str(texts.with_suffix(".txt")), "--accumulation", "2", "--steps", "12", "--save-steps", "1",
             "--optimizer", command, *same]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["adamw", "finetune"])
+def test_processes_that_would_do_different_things_end_at_once(
+    command: str, texts: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    arguments = [*arguments_of(command, texts, tiny_model), "--output", str(tmp_path / "out")]
+    ended = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", "sh", "-c",
+         f'exec {sys.executable} -m sqbert_cli "$@" --seed $RANK', "sh", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "1 of 2 processes would not do what the first does" in ended.stderr
+    assert "sqbert_cli/cli.py" not in ended.stderr  # no traceback of ours
 
 
 def history(folder: Path) -> list[dict[str, float]]:

@@ -83,7 +83,7 @@ def test_a_student_that_says_the_same_has_no_soft_loss_and_one_that_does_not_has
         ("nan", "regression", None),
         ("1e999", "regression", None),
         ("a, b,", "multi_label_classification", ("a", "b")),
-        (("a", "b"), "multi_label_classification", ("a", "b")),
+        (("a", "b", "a"), "multi_label_classification", ("a", "b")),
         ((), "multi_label_classification", ()),
         ("2.5", "regression", 2.5),
         (("a", "b"), "single_label_classification", None),

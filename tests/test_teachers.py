@@ -69,6 +69,14 @@ def test_a_teacher_of_numbers_may_call_its_label_what_it_likes(
     assert columns(teacher.head(lesson.head), lesson.head) == [0]
 
 
+def test_a_teacher_who_was_taught_one_label_a_text_is_none_of_several(make_model: Callable[..., Path]) -> None:
+    several = read_checkpoint(make_model(labels=("up", "down"), problem_type="multi_label_classification"))
+    teacher = OwnTeacher(read_checkpoint(make_model(labels=("up", "down"))))
+    lesson = text_lesson(several, several.heads[0], [Record("a film", gold=("up",))], 0.0, class_weights=False)
+    with pytest.raises(SqbertError, match="was taught single label classification, `test` is multi label"):
+        check_teacher(teacher, several, lesson)
+
+
 def windows_of(student: Checkpoint) -> list[Window]:
     tokenizer = student.tokenizer
     return [

@@ -21,12 +21,13 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from sqbert_cli.api import classify
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.commands.training_view import show_training
 from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.records import Record, Span
+from sqbert_cli.records import Classification, Record, Span
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.training.examples import label_weights
@@ -242,6 +243,32 @@ def test_each_kind_of_problem_overfits_a_few_examples(
     assert evaluations[-1].scores[dataset.head.name].main > 0.99
 
 
+def test_numbers_far_from_nought_are_learnt_and_learnt_on(tiny_model: Path, tmp_path: Path) -> None:
+    texts = {"one film": 1001.0, "a good one": 1002.0, "it was very bad": 1006.0}
+    records = tuple(Record(text, gold=number) for text, number in texts.items())
+    split = Split(name="years", records=records * 4)
+    dataset = replace(toy_dataset("regression", ("score",)), train=split, dev=(split,))
+    student, (first, later) = read_checkpoint(tiny_model), (60.0, 2.0)
+    for epochs in (first, later):
+        settings = FinetuneSettings(
+            epochs=epochs, batch_size=8, learning_rate=3e-3 if epochs == first else 1e-5, max_length=32
+        )
+        student = with_heads(student, [dataset.head], settings)
+        list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+        said = [result.scores["score"] for result in classify(student, records) if isinstance(result, Classification)]
+        assert said == pytest.approx(list(texts.values()), abs=0.5)
+
+
+def test_of_weights_that_are_alike_on_dev_those_that_learnt_longest_are_kept(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    settings = FinetuneSettings(epochs=60, batch_size=8, learning_rate=3e-3, max_length=32, eval_steps=4, patience=3)
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
+    events = list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
+    *_, first, second, third, last = [event for event in events if isinstance(event, Evaluation)]
+    assert [one.scores["toy"].main for one in (first, second, third, last)] == [1.0] * 4  # and then patience ends it
+    assert last.is_best
+
+
 def test_an_option_that_the_task_cannot_listen_to_is_told(tiny_model: Path, tmp_path: Path) -> None:
     dataset = toy_dataset("regression", ("score",))
     for option, values in (("class-weights", {"class_weights": True}), ("label-smoothing", {"label_smoothing": 0.1})):
@@ -284,7 +311,8 @@ def test_accumulation_gives_the_weights_of_one_large_batch(
         assert sum(isinstance(event, Step) for event in events) == steps
         networks.append(student.network.state_dict())
     for name, tensor in networks[0].items():
-        torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)
+        if not name.endswith("key.bias"):  # which changes nothing: its gradient is rounding, made large by Adam
+            torch.testing.assert_close(tensor, networks[1][name], atol=2e-5, rtol=1e-3, msg=name)
 
 
 def test_a_student_believes_its_teacher_more_than_wrong_labels(

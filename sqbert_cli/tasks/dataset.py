@@ -77,9 +77,11 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
         return replace(record, gold=number)
     if problem == "multi_label_classification":
         names = gold if isinstance(gold, tuple) else str(gold).split(",")
-        return replace(record, gold=tuple(name.strip() for name in names if name.strip()))
+        return replace(record, gold=tuple(dict.fromkeys(name.strip() for name in names if name.strip())))
     if isinstance(gold, tuple):
-        return BadRecord(record.source, f"{len(gold)} labels; for several labels a text: `--multi-label`")
+        return BadRecord(
+            record.source, f"{len(gold)} labels where one is wanted (`finetune --multi-label` learns several)"
+        )
     name = str(gold).strip()
     return replace(record, gold=name) if name else BadRecord(record.source, "the label is empty")
 

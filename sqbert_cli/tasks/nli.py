@@ -59,8 +59,8 @@ def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
 
 def columns_of(path: Path, format: Format, wanted: Sequence[Sequence[str]]) -> list[str]:
     """Find one of the names of each column in the first line: a header, or the keys of an object."""
-    if path == STDIN:
-        raise SqbertError("the pairs are not read from standard input", hint="name a file")
+    if path == STDIN or path.is_fifo():
+        raise SqbertError("pairs are not read from standard input, nor from a pipe", hint="name a file")
     first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "").rstrip("\r\n")
     match format:
         case "jsonl":

@@ -20,7 +20,15 @@ from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT, piece_targets
 from sqbert_cli.tasks.masked_words import special_ids
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.lessons import Lesson, MaskedWordLesson, SpanLesson, TextLesson, TokenLesson, VectorLesson
+from sqbert_cli.training.lessons import (
+    Lesson,
+    MaskedWordLesson,
+    Scale,
+    SpanLesson,
+    TextLesson,
+    TokenLesson,
+    VectorLesson,
+)
 from sqbert_cli.training.run import Run
 
 VECTOR_HEAD = HeadConfig(name="vectors", kind="vector")
@@ -60,6 +68,7 @@ def text_lesson(
         targets=targets,
         smoothing=smoothing,
         label_weights=label_weights(targets, head) if class_weights else None,
+        scale=scale_of(targets) if head.problem_type == "regression" else None,
     )
 
 
@@ -137,6 +146,12 @@ def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int
     """Of texts that have any word."""
     windows = (window for some in encode(student, records, max_length) for window in some)
     return tuple(window for window in windows if len(window.input_ids) > 2)
+
+
+def scale_of(numbers: Tensor) -> Scale:
+    """*Shape:* (N, 1)."""
+    deviation = float(numbers.double().std(correction=0))
+    return Scale(float(numbers.double().mean()), deviation or 1.0)
 
 
 def label_weights(targets: Tensor, head: HeadConfig) -> Tensor | None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
 from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.heads import SequenceHead
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
-from sqbert_cli.training.lessons import LeftOut, Lesson, check_lessons
+from sqbert_cli.training.lessons import LeftOut, Lesson, Scale, TextLesson, check_lessons
 from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
@@ -120,6 +123,9 @@ def finetune(
         "guidance": None if guidance is None else guidance.told,
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
+    scales = _scales(student, lessons)
+    for scale, classifier in scales:
+        scale.to_standard(classifier)
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     _check_steps(lessons, plan)
@@ -144,7 +150,19 @@ def finetune(
             run.save(trainer, identity)
     run.processes.wait()
     take_best(run, student.network)
+    for scale, classifier in scales:
+        scale.to_raw(classifier)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def _scales(student: Checkpoint, lessons: Sequence[Lesson]) -> list[tuple[Scale, nn.Linear]]:
+    """Of the heads that tell numbers: the scale on which each learns, and its last layer."""
+    found: list[tuple[Scale, nn.Linear]] = []
+    for lesson in lessons:
+        head = student.network.heads[lesson.head.name]
+        if isinstance(lesson, TextLesson) and lesson.scale and isinstance(head, SequenceHead):
+            found.append((lesson.scale, head.classifier))
+    return found
 
 
 def _check_steps(lessons: Sequence[Lesson], plan: Plan) -> None:
@@ -183,8 +201,9 @@ def _evaluate(trainer: Trainer, student: Checkpoint, datasets: Sequence[Dataset]
     # Machines may differ in a last digit, but not about when to end: all go by the first one's.
     (mean,) = run.processes.totals(mean if run.processes.is_first else 0.0, device=run.device)
     progress.history.append({"step": progress.step, **evaluation.metrics})
-    is_best = progress.best_score is None or mean > progress.best_score
-    progress.stale = 0 if is_best else progress.stale + 1
+    gain = mean - (progress.best_score if progress.best_score is not None else -math.inf)
+    is_best = gain >= 0  # of equals the one that has learnt longer
+    progress.stale = 0 if gain > 0 else progress.stale + 1
     if is_best:
         progress.best_score = mean
     if is_best and run.processes.is_first:

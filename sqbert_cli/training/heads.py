@@ -9,6 +9,7 @@ from hashlib import sha256
 import torch
 
 from sqbert_cli.checkpoint import Checkpoint
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.heads import Pooler, SequenceHead
 from sqbert_cli.model.network import Network, initialise
@@ -29,6 +30,12 @@ def network_with_heads(
         if (old := _had(base, head)) and old.name == old.kind:
             replaced.add(old.name)
     kept = tuple(head for head in base.heads if keep_others and head.name not in replaced)
+    lost = [old for old in base.heads for head in heads if old.name == head.name and not _is_alike(old, head)]
+    if keep_others and lost:
+        raise SqbertError(
+            f"`{base.name}` has a head `{lost[0].name}` for other labels, which would be lost",
+            hint="give the new one another name: `--head NAME`, or `--multi NAME=...`",
+        )
     network = Network(config, (*kept, *heads))
     network.transformer.load_state_dict(base.network.transformer.state_dict())
     pooler = next((part for part in base.network.heads.modules() if isinstance(part, Pooler)), None)
@@ -44,10 +51,14 @@ def network_with_heads(
 
 def _had(base: Checkpoint, head: HeadConfig) -> HeadConfig | None:
     """The head that a new one goes on from. Folders of transformers have `span` for our `qa`, say."""
-    alike = [one for one in base.heads if (one.kind, one.labels) == (head.kind, head.labels)]
+    alike = [one for one in base.heads if _is_alike(one, head)]
     if head.kind not in ("span", "masked_word"):
         alike = [one for one in alike if one.name == head.name]
     return min(alike, key=lambda one: one.name != head.name, default=None)
+
+
+def _is_alike(one: HeadConfig, other: HeadConfig) -> bool:
+    return (one.kind, one.labels) == (other.kind, other.labels)
 
 
 def _generator(seed: int, head: HeadConfig) -> torch.Generator:

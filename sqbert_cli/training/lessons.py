@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
@@ -89,6 +89,30 @@ class Lesson(ABC):
         """Loss of the encoder's last states, (B, T, C), and of what the head makes of them; on the cpu."""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """Of numbers, which a head learns as they lie around their mean: steps of a rate would never reach far ones."""
+
+    mean: float
+    deviation: float
+
+    def standard(self, numbers: Tensor) -> Tensor:
+        return (numbers - self.mean) / self.deviation
+
+    def to_standard(self, classifier: nn.Linear) -> None:
+        """Let a head that tells numbers tell where they lie around the mean; one that never learnt says 0 already."""
+        with torch.no_grad():
+            if classifier.bias.any():
+                classifier.weight /= self.deviation
+                classifier.bias.copy_(self.standard(classifier.bias))
+
+    def to_raw(self, classifier: nn.Linear) -> None:
+        """The other way round."""
+        with torch.no_grad():
+            classifier.weight *= self.deviation
+            classifier.bias.copy_(classifier.bias * self.deviation + self.mean)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TextLesson(Lesson):
     """A label, several labels or a number."""
@@ -96,6 +120,8 @@ class TextLesson(Lesson):
     targets: Tensor
     smoothing: float = 0.0
     label_weights: Tensor | None = None
+    scale: Scale | None = None
+    """Of numbers; the head tells them on this scale while it learns."""
 
     @property
     def told(self) -> Any:
@@ -107,8 +133,14 @@ class TextLesson(Lesson):
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
-        hard = classification.loss(logits, self.targets[list(rows)], problem, self.smoothing, self.label_weights)
-        return hard if hint is None else hint.mixed(hard, logits, hint.logits, problem, self._weights(rows))
+        wanted = self._scaled(self.targets[list(rows)])
+        hard = classification.loss(logits, wanted, problem, self.smoothing, self.label_weights)
+        return (
+            hard if hint is None else hint.mixed(hard, logits, self._scaled(hint.logits), problem, self._weights(rows))
+        )
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        return values if self.scale is None else self.scale.standard(values)
 
     def _weights(self, rows: Sequence[int]) -> Tensor | None:
         """Of texts with one label each, if labels weigh differently. *Shape:* (N,)."""

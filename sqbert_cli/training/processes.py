@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 
 import torch
 from torch import Tensor, distributed
@@ -66,6 +67,17 @@ class Processes:
         self.add_up([sums])
         return tuple(sums.tolist())
 
+    def check_same(self, what: object, device: torch.device) -> None:
+        """Raise `SqbertError` in all processes where one is about to do something else than the first."""
+        mark = int(sha256(repr(what).encode()).hexdigest()[:6], 16)  # of 24 bits, which a float32 holds
+        (first,) = self.totals(mark if self.is_first else 0, device=device)
+        (others,) = self.totals(mark != first, device=device)
+        if others:
+            raise SqbertError(
+                f"{others:.0f} of {self.count} processes would not do what the first does",
+                hint="give all the same command, `--resume` too, the same files and the same `--output`",
+            )
+
     def wait(self) -> None:
         """Until all are here."""
         if self.count > 1:
@@ -81,6 +93,8 @@ def join_processes(device: torch.device) -> tuple[Processes, torch.device]:
     if count == 1:
         return Processes(), device
     local_rank = _number("LOCAL_RANK")
+    if device.type == "mps":
+        raise SqbertError("several processes cannot share Apple's GPU", hint="`--device cpu`, or one process")
     if device.type == "cuda":
         if local_rank >= torch.cuda.device_count():
             raise SqbertError(

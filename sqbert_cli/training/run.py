@@ -25,7 +25,7 @@ from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
 from sqbert_cli.training.optimise import OptimiserSettings, Trainer
 from sqbert_cli.training.processes import ALONE, Processes, leave_processes
-from sqbert_cli.training.resume import damage_told, load_state, write_state
+from sqbert_cli.training.resume import SHARED_OUT, damage_told, load_state, write_state
 
 SEEN_SECONDS = 60.0
 """A folder of another machine may come into sight so late (NFS remembers that there was none)."""
@@ -80,6 +80,8 @@ class Run:
         if self.resume and self.file.is_file():
             changes = load_state(trainer, self.file, identity)
             yield Resumed(trainer.progress.step, changes)
+        told = {name: value for name, value in identity.items() if name not in SHARED_OUT}
+        self.processes.check_same((told, trainer.progress.step), self.device)
 
     def save(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
         """By the first process only."""

@@ -106,7 +106,13 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
     tells_it = sorted(head.labels) == sorted(wanted.labels)
     if wanted.problem_type == "regression":  # whose only label may have any name
         tells_it = len(head.labels) == len(wanted.labels)
-    if not tells_it or head.problem_type != wanted.problem_type:
+    if tells_it and head.problem_type != wanted.problem_type:
+        kinds = (one.problem_type.replace("_", " ") for one in (head, wanted))
+        raise SqbertError(
+            f"the teacher `{teacher.name}` was taught {next(kinds)}, `{wanted.name}` is {next(kinds)}",
+            hint="a teacher must have been trained on the same labels, in the same way",
+        )
+    if not tells_it:
         raise SqbertError(
             f"the teacher `{teacher.name}` tells {', '.join(head.labels)}, "
             f"`{wanted.name}` wants {', '.join(wanted.labels)}",
