@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from sqbert_cli import __version__
 from sqbert_cli.commands.bench import bench
@@ -23,6 +23,7 @@ from sqbert_cli.commands.fill_mask import fill_mask
 from sqbert_cli.commands.finetune import finetune
 from sqbert_cli.commands.models import models
 from sqbert_cli.commands.ner import ner
+from sqbert_cli.commands.options import INPUT
 from sqbert_cli.commands.pretrain import pretrain
 from sqbert_cli.commands.qa import qa
 from sqbert_cli.console import forget, show_error
@@ -66,6 +67,17 @@ def boundary() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+class Command(TyperCommand):
+    """A command that does not forget the first of two inputs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for option in self.params:
+            if getattr(option, "rich_help_panel", None) == INPUT and not option.multiple and order.count(option) > 1:
+                raise typer.BadParameter(f"{option.opts[0]} is given twice, where one is read", ctx)
+        return super().parse_args(ctx, args)
+
+
 class Group(TyperGroup):
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with boundary():
@@ -84,7 +96,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 for command in (classify, ner, qa, fill_mask, embed, finetune, evaluate, pretrain, bench):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.add_typer(models, name="models")
 
 

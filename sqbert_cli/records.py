@@ -46,6 +46,8 @@ class Record:
     fields: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     """Where it came from, as `reviews.jsonl:12`."""
+    problem: str = ""
+    """What is wrong with its gold, for those who want that."""
 
 
 @dataclass(frozen=True, slots=True)

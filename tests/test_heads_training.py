@@ -364,7 +364,7 @@ def test_entailment_is_judged_whatever_the_first_head_is_for(tmp_path: Path) -> 
 
 def test_pairs_are_not_read_from_a_pipe_that_can_be_read_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pairs.jsonl")
-    with pytest.raises(SqbertError, match="nor from a pipe"):
+    with pytest.raises(SqbertError, match="can be read once, and its columns are looked for first"):
         read_nli(tmp_path / "pairs.jsonl")
 
 
@@ -444,6 +444,7 @@ def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
         (["--task", "ner", "--train", "{file}", "--power", "1"], "--power goes with --multi or --vectors"),
         (["--task", "ner", "--train", "{file}", "--characters", "9"], "--characters goes with running text"),
         (["--train", "{file}", "--freeze-encoder", "--embedding-rate", "0"], "do not go with --freeze-encoder"),
+        (["--train", "{file}", "--dev", "{file}", "--dev", "{file}"], "--dev is given twice, where one is read"),
         (["--task", "nli", "--train", "{file}", "--text-field", "a"], "--task nli knows its own fields"),
         (["--task", "masked", "--train", "{file}", "--input-format", "jsonl"], "--task masked knows its own format"),
     ],

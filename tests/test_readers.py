@@ -18,7 +18,7 @@ from threading import Thread
 from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
@@ -28,6 +28,7 @@ from sqbert_cli.text.files import STDIN, read_lines
 from sqbert_cli.text.readers import Format, read_records
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
 MANY_LINES = "".join(f"line {number}\n" for number in range(10_000)).encode()
 texts = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
@@ -92,6 +93,7 @@ json_like = st.sampled_from([b'{"text": "a"}', b'{"text": ', b"\xff", b"[1]", b"
 
 @given(st.lists(st.binary() | json_like).map(b"".join), st.sampled_from(["text", "jsonl"]))
 def test_every_line_that_is_not_blank_is_a_record_or_a_bad_record(data: bytes, format: Format) -> None:
+    assume(not data.startswith(UTF16))
     lines = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").split("\n")
     filled = [number for number, line in enumerate(lines, 1) if line.strip()]
     assert [record.source for record in read(data, format)] == [f"stdin:{number}" for number in filled]
@@ -279,6 +281,41 @@ def test_the_ending_tells_the_format(packed: str, ending: str, data: bytes, tmp_
     assert isinstance(record, Record)
     assert record.text == "a"
     assert record.source.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize("name", ["texts", "texts.txt", "texts.txt.gz"])
+def test_where_the_ending_tells_nothing_the_first_line_does(name: str, tmp_path: Path) -> None:
+    write = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(write(b'\n{"text": "a"}\n'))
+    assert texts_of(list(read_records(tmp_path / name))) == ["a"]
+    (tmp_path / name).write_bytes(write(b"[Applause] a\n"))
+    assert texts_of(list(read_records(tmp_path / name))) == ["[Applause] a"]
+
+
+@pytest.mark.parametrize("data", ['[{"text": "a"}]', "[\n", "{\n", "{'text': 'a'}"])
+def test_json_of_another_form_is_never_taken_for_texts(data: str, tmp_path: Path) -> None:
+    with pytest.raises(SqbertError, match="seems to be JSON, but not an object a line") as caught:
+        read(data)
+    assert "jq" in str(caught.value.hint)
+    for name in ("texts", "texts.txt", "texts.json"):
+        (tmp_path / name).write_text(data)
+        with pytest.raises(SqbertError, match=r"is taken for SQuAD's questions|seems to be JSON"):
+            list(read_records(tmp_path / name))
+    assert len(read(data, "text")) == 1
+
+
+@pytest.mark.parametrize("mark", UTF16)
+@pytest.mark.parametrize("format", ["auto", *FORMATS])
+def test_text_of_sixteen_bits_is_told(mark: bytes, format: Format) -> None:
+    with pytest.raises(SqbertError, match="`stdin` is UTF-16"):
+        read(mark + "text\na\n".encode("utf-16-le"), format)
+
+
+@pytest.mark.parametrize("name", ["texts.tar.gz", "texts.tgz", "texts.zip"])
+def test_an_archive_is_no_text(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(SqbertError, match="is an archive"):
+        list(read_records(tmp_path / name))
 
 
 def test_standard_input_that_begins_with_an_object_is_jsonl() -> None:

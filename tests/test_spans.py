@@ -14,6 +14,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Entities, Found, Record, Span, Word
 from sqbert_cli.tasks.spans import read_questions
 from sqbert_cli.text.conll import conll_lines, word_spans
+from sqbert_cli.text.fields import QuestionFields
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.gold import answer_spans, entity_spans
 from sqbert_cli.text.pieces import Pieces, read_pieces, sections, word_bounds
@@ -201,7 +202,7 @@ SQUAD = {
 def test_squad_is_told_from_jsonl(tmp_path: Path, indent: int | None) -> None:
     file = tmp_path / "a.json"
     file.write_text(json.dumps(SQUAD, indent=indent))
-    first, none, moved, absent, empty = read_records(file)
+    first, none, moved, absent, empty = read_records(file, fields=QuestionFields())
     assert isinstance(first, Record)
     assert (first.text, first.pair, first.spans) == ("Ann met Bob in Rome.", "Who?", (Span(0, 3), Span(8, 11)))
     assert first.fields == {"id": "q1", "question": "Who?"}
@@ -209,7 +210,7 @@ def test_squad_is_told_from_jsonl(tmp_path: Path, indent: int | None) -> None:
     assert none.spans == ()
     for asked, pair in ((moved, "Where?"), (absent, "When?")):  # a wrong answer keeps nobody from asking
         assert isinstance(asked, Record)
-        assert (asked.pair, asked.spans) == (pair, None)
+        assert (asked.pair, asked.spans, set(asked.fields)) == (pair, None, {"id", "question"})
     no_question = BadRecord(f"{file}: question q5", "the question is empty, or no text")
     assert empty == no_question
     assert read_questions(file).bad == (
@@ -219,11 +220,18 @@ def test_squad_is_told_from_jsonl(tmp_path: Path, indent: int | None) -> None:
     )
 
 
+def test_questions_are_no_texts(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(SQUAD))
+    with pytest.raises(SqbertError, match="is taken for SQuAD's questions"):
+        list(read_records(file))
+
+
 def test_a_json_file_that_is_not_squad_says_so(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text('{"data": [1]}')
     with pytest.raises(SqbertError, match="is not a SQuAD file") as caught:
-        list(read_records(file))
+        list(read_records(file, fields=QuestionFields()))
     assert "--input-format jsonl" in str(caught.value.hint)
     file.write_text('{"text": "a"}\n{"text": "b"}\n')
     assert [record.text for record in read_records(file) if isinstance(record, Record)] == ["a", "b"]

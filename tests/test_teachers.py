@@ -20,13 +20,14 @@ from sqbert_cli.records import Record, Span
 from sqbert_cli.tasks.choose import Source, parse_named, parse_texts, read_unlabelled
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
+from sqbert_cli.tasks.glue import glue_head
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
 from sqbert_cli.training.foreign import _layout, load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.teacher import OwnTeacher, ask, check_teacher, columns, read_rows, write_rows
+from sqbert_cli.training.teacher import OwnTeacher, TeacherScores, ask, check_teacher, columns, read_rows, write_rows
 from sqbert_cli.training.unlabelled import joined
 from tests.conftest import WORDS, run_sqbert
 
@@ -201,9 +202,37 @@ def test_a_student_of_entities_learns_from_a_foreign_teacher_asked_once(
         ran = run_sqbert(*arguments, "--output", tmp_path / name)
         assert ran.status == 0, ran.err
     kept = list((tmp_path / "cache" / "teacher-scores").iterdir())
-    assert len(kept) == 1
+    assert len(kept) == 1  # of up to 2,048 windows
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert weights[0] == weights[1]
+
+
+def test_a_teacher_who_was_interrupted_is_asked_for_the_rest(
+    make_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = OwnTeacher(read_checkpoint(make_model()))
+    head, texts = teacher.checkpoint.heads[0], ["good", "bad", "a film", "it was good", "good"]
+    records = [Record(text, gold=head.labels[0]) for text in texts]
+    windows = text_lesson(teacher.checkpoint, head, records, 0.0, class_weights=False).windows
+    wanted = teacher.rows(head, windows, CPU)
+    monkeypatch.setattr("sqbert_cli.training.teacher.TEACHER_WINDOWS", 2)
+    run = Run(tmp_path, CPU, torch.float32)
+    assert next(ask(teacher, head, windows, run)) == TeacherScores(2, 4)  # and no further
+    asking = ask(teacher, head, windows, run)
+    assert next(asking) == TeacherScores(4, 4)
+    with pytest.raises(StopIteration) as ended:
+        next(asking)
+    torch.testing.assert_close(torch.stack(ended.value.value), torch.stack(wanted))
+
+
+@pytest.mark.parametrize(("task", "header"), [("sst2", "sentence"), ("qnli", "question\tsentence")])
+def test_glues_own_files_are_texts_without_labels(task: str, header: str, tmp_path: Path) -> None:
+    pair = "not awful" if "\t" in header else None
+    (tmp_path / "test.tsv").write_text(f"index\t{header}\n0\ta film" + (f"\t{pair}\n" if pair else "\n"))
+    known = Split(name="", records=(Record("a", pair, gold=""),))
+    dataset = Dataset(name=task, head=glue_head(task), metrics=(), train=known, dev=())
+    (record,) = read_unlabelled(tmp_path / "test.tsv", dataset, Source()).records
+    assert (record.text, record.pair) == ("a film", pair)
 
 
 def test_of_texts_without_labels_the_teacher_tells_them(make_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import Any
@@ -62,6 +63,14 @@ def test_several_labels_have_their_scores() -> None:
     }
     assert list(classification_fields(both, 3, multi_label=True)["scores"]) == ["good", "fair", "bad"]
     assert classification_fields(result((), SCORES), multi_label=True) == {"labels": [], "scores": {}}
+
+
+def test_what_is_too_deep_to_be_written_is_an_error_of_its_record() -> None:
+    deep: list[object] = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    with pytest.raises(SqbertError, match="too deep"):
+        write("jsonl", {"text": "a", "more": deep})
 
 
 def test_a_regression_has_a_score_alone() -> None:

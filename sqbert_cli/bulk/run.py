@@ -67,8 +67,8 @@ def run_job(request: Request, job: Job) -> Iterator[Progress]:
     work = _work(request, job, output)
     inputs, left_out = _inputs(request, output)
     described = manifest.describe(work, inputs, request.shard_records)
-    make_folder(f"{output}/{FOLDER}")
     shards = manifest.read_shards(output, described)
+    make_folder(f"{output}/{FOLDER}")
     for folder in (output, f"{output}/{FOLDER}"):
         sweep(folder, ABANDONED_SECONDS)
     standing = None if shards is None else _standing(output, shards, left_out)

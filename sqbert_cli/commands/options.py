@@ -88,7 +88,7 @@ InputFormat = Annotated[
     InputFormatName,
     typer.Option(
         rich_help_panel=INPUT,
-        help="auto: by the file's ending; on standard input JSONL if it begins with an object, else lines of text.",
+        help="auto: by the file's ending; else JSONL if it begins with an object, else lines of text.",
     ),
 ]
 TextField = Annotated[str, typer.Option(rich_help_panel=INPUT, help="Field or column of the text.")]

@@ -155,11 +155,14 @@ def read_examples(task: str | None, path: Path, source: Source) -> Split:
 def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
     """Read more of what a task is about, without labels: texts, or pairs of texts where its examples are such."""
     format, own = guess_format(path), replace(source.fields, label=None)
+    glue = TASKS[dataset.name].columns if dataset.name in TASKS else None
     if format == "text" and source.format in ("jsonl", "csv", "tsv"):  # as the examples are
         format = source.format
     if all(record.pair is None for record in dataset.train.records):
         if format == "text":
             return read_text([path], source.characters, shortest=1)
+        if glue:
+            own = FoundFields(text=columns_of(path, format, [("text", glue.text)])[0])
         return make_split(str(path), read_records(path, format, own))
     if dataset.head.kind == "sequence" and not own.pair and format == "text":
         format = "tsv"  # as SNLI's and SICK's own files are
@@ -170,7 +173,8 @@ def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
     if dataset.head.kind == "span":
         own = own if own.pair else QuestionFields()
     elif not own.pair:
-        text, pair = columns_of(path, format, COLUMNS[:2])
+        texts, pairs = ((*COLUMNS[0], glue.text), (*COLUMNS[1], glue.pair or "")) if glue else COLUMNS[:2]
+        text, pair = columns_of(path, format, (texts, pairs))
         own = FoundFields(text=text, pair=pair)
     return make_split(str(path), read_records(path, format, own))
 

@@ -14,8 +14,8 @@ from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split
 from sqbert_cli.tasks.glue import TASKS
 from sqbert_cli.text.fields import FoundFields
-from sqbert_cli.text.files import STDIN, name_of, read_lines
-from sqbert_cli.text.readers import Format, guess_format, read_records
+from sqbert_cli.text.files import name_of, read_lines
+from sqbert_cli.text.readers import Format, guess_format, is_stream, read_records
 
 COLUMNS = (
     ("premise", "sentence1", "sentence_A", "text"),
@@ -59,8 +59,10 @@ def _records(path: Path, format: Format) -> Iterator[Record | BadRecord]:
 
 def columns_of(path: Path, format: Format, wanted: Sequence[Sequence[str]]) -> list[str]:
     """Find one of the names of each column in the first line: a header, or the keys of an object."""
-    if path == STDIN or path.is_fifo():
-        raise SqbertError("pairs are not read from standard input, nor from a pipe", hint="name a file")
+    if is_stream(path):
+        raise SqbertError(
+            f"`{name_of(path)}` can be read once, and its columns are looked for first", hint="name a file"
+        )
     first = next((line.decode("utf-8", "replace") for line in read_lines(path) if line.strip()), "").rstrip("\r\n")
     match format:
         case "jsonl":

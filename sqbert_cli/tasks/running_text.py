@@ -24,6 +24,8 @@ def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHA
         texts, is_whole = _take(path, share, shortest)
         names.append(str(path) if is_whole else f"{path} (its first {share:,} characters)")
         records += map(Record, texts)
+    if not records:
+        raise SqbertError(f"`{', '.join(names)}` has no line of {shortest} characters or more")
     return make_split(", ".join(names), records)
 
 

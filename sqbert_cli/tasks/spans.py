@@ -18,7 +18,7 @@ from sqbert_cli.text.conll import split_columns
 from sqbert_cli.text.fields import Fields, QuestionFields
 from sqbert_cli.text.files import name_of
 from sqbert_cli.text.gold import answer_spans, entity_spans, with_spans
-from sqbert_cli.text.readers import FIXED, Format, guess_format, read_records
+from sqbert_cli.text.readers import FIXED, Format, guess_format, is_stream, read_records
 from sqbert_cli.text.tags import broken, is_iob2
 
 ENTITY_FIELDS, ANSWER_FIELDS = Fields(label="entities"), QuestionFields(label="answers")
@@ -29,8 +29,6 @@ IDEOGRAPHS = "\u2e80"
 
 def read_entities(path: Path, format: Format = "auto", fields: Fields = ENTITY_FIELDS) -> Split:
     """Read CoNLL's columns, or JSONL with a list of entities; what has no known ending is taken for columns."""
-    if format == "auto" and (format := guess_format(path)) == "text":
-        format = "conll"
     return _read(path, format, fields, entity_spans)
 
 
@@ -41,8 +39,11 @@ def read_questions(path: Path, format: Format = "auto", fields: Fields = ANSWER_
 
 def _read(path: Path, format: Format, fields: Fields, read: Callable[[Any, str], tuple[Span, ...]]) -> Split:
     is_named = fields.label not in (ENTITY_FIELDS.label, ANSWER_FIELDS.label)
-    is_fixed = (guess_format(path) if format == "auto" else format) in FIXED
-    items = read_records(path, format, fields if is_named and is_fixed else replace(fields, label=None))
+    plain: Format = "conll" if read is entity_spans else "text"
+    guessed = guess_format(path) if format == "auto" else format
+    is_fixed = (plain if guessed == "text" and not is_stream(path) else guessed) in FIXED
+    wanted = fields if is_named and is_fixed else replace(fields, label=None)
+    items = read_records(path, format, wanted, plain=plain)
     return make_split(
         name_of(path),
         [item if isinstance(item, BadRecord) else with_spans(item, str(fields.label), read) for item in items],

@@ -6,7 +6,7 @@ import gzip
 import lzma
 import sys
 import zlib
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -59,6 +59,8 @@ def read_lines(path: Location, on_bytes: Callable[[int], None] | None = None, st
     for number, (line, position) in enumerate(_read(path, start), start.lines):
         if on_bytes is not None:
             on_bytes(position)
+        if number == 0 and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise SqbertError(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
         yield line.removeprefix(BOM_UTF8) if number == 0 else line
 
 

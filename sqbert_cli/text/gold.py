@@ -12,6 +12,8 @@ from sqbert_cli.records import BadRecord, Record, Span
 
 def with_spans(record: Record, name: str, read: Callable[[Any, str], tuple[Span, ...]]) -> Record | BadRecord:
     """Read gold spans from a field with `entity_spans` or `answer_spans`, unless the record has them."""
+    if record.problem:
+        return BadRecord(record.source, record.problem)
     if record.spans is not None:
         return record
     try:

@@ -26,6 +26,9 @@ FIXED = {"conll": "CoNLL's columns", "squad": "SQuAD's form"}
 """What names no fields."""
 OBJECT_START = re.compile(r'\s*\{\s*["}]')
 """A damaged line is one of JSONL too: better told than taken for a text."""
+JSON_START = re.compile(r"""\s*(\{\s*(['"}]|$)|\[\s*(\{|$))""")
+"""What is JSON, or was meant to be, if perhaps not an object a line."""
+ARCHIVES = (".tar", ".tgz", ".zip")
 SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
 
 
@@ -35,18 +38,26 @@ def read_records(
     fields: Fields = DEFAULT_FIELDS,
     on_bytes: Callable[[int], None] | None = None,
     start: Mark = START,
+    plain: Format = "text",
 ) -> Iterator[Record | BadRecord]:
     """Yield, for each line that is not blank, its record or what is wrong with it, as soon as it has come.
 
     A line ends with `\\n` or `\\r\\n`, and with nothing else. `on_bytes` is that of `read_lines`; `start` a place
-    between two records, before which only a table's header is read.
+    between two records, before which only a table's header is read; `plain` what lines are that tell no form.
     """
     name = name_of(path)
     lines = numbered_lines(path, on_bytes, start)
     if format == "auto":
-        format = "text" if path == STDIN else guess_format(path)
-        if format == "text" and (path == STDIN or (isinstance(path, Path) and path.is_fifo())):
-            format, lines = _guess_of_stream(lines)
+        format = guess_format(path)
+        if format == "text" and is_stream(path):
+            first = list(islice(_filled(lines), 1))  # which is put back
+            format, lines = _guess_of_line(first[0][1] if first else "", name), chain(first, lines)
+        format = plain if format == "text" else format
+    if format == "squad" and not isinstance(fields, QuestionFields):
+        raise SqbertError(
+            f"`{name}` is taken for SQuAD's questions, which are for `sqbert qa`",
+            hint="if it is other JSON: an object a line, as `jq -c .` makes it",
+        )
     if format in FIXED and fields not in (DEFAULT_FIELDS, QuestionFields()):
         raise SqbertError(
             f"`{name}` has {FIXED[format]}, whose fields have no other names",
@@ -77,24 +88,35 @@ def numbered_lines(path: Location, on_bytes: Callable[[int], None] | None = None
 
 
 def guess_format(path: Location) -> Format:
-    """Go by a file's ending."""
+    """Go by a file's ending; if that tells nothing, by its first line. A stream's is not read: it is "text"."""
     name = PurePath(str(path))
     name = name.with_suffix("") if name.suffix.lower() in COMPRESSED else name
-    if name.suffix.lower() == ".json" and _begins_as_squad(path):
+    ending = name.suffix.lower()
+    if ending in ARCHIVES:
+        raise SqbertError(f"`{path}` is an archive", hint="unpack it first")
+    if ending not in ("", ".json", ".txt") or is_stream(path):
+        return ENDINGS.get(ending, "text")
+    first = next((line for line in read_lines(path) if line.strip()), b"").decode("utf-8", "surrogateescape")
+    if ending == ".json" and SQUAD_START.match(first):
         return "squad"
-    return ENDINGS.get(name.suffix.lower(), "text")
+    guessed = _guess_of_line(first, name_of(path))
+    return ENDINGS.get(ending, guessed)
 
 
-def _guess_of_stream(lines: Lines) -> tuple[Format, Lines]:
-    """Go by the first line, which is put back."""
-    first = list(islice(_filled(lines), 1))
-    return "jsonl" if any(OBJECT_START.match(line) for _, line in first) else "text", chain(first, lines)
+def is_stream(path: Location) -> bool:
+    return path == STDIN or (isinstance(path, Path) and path.is_fifo())
 
 
-def _begins_as_squad(path: Location) -> bool:
-    """Tell a SQuAD file from JSONL: a line that is no object of its own, or one of `version` and `data`."""
-    first = next((line for line in read_lines(path) if line.strip()), b"")
-    return SQUAD_START.match(first.decode("utf-8", "surrogateescape")) is not None
+def _guess_of_line(line: str, name: str) -> Format:
+    """Go by the first line. Raises `SqbertError` for JSON that is not JSONL, which would be taken for text."""
+    if OBJECT_START.match(line):
+        return "jsonl"
+    if JSON_START.match(line):
+        raise SqbertError(
+            f"`{name}` seems to be JSON, but not an object a line",
+            hint="`jq -c .` or `jq -c '.[]'` makes it so; if it is text: `--input-format text`",
+        )
+    return "text"
 
 
 def _filled(lines: Lines) -> Lines:

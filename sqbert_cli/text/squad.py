@@ -36,13 +36,14 @@ def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
     for what, value in (("context", context), ("question", question.get("question"))):
         if not isinstance(value, str) or not value.strip() or not is_unicode(value):
             return BadRecord(source, f"the {what} is empty, or no text")
-    fields = {"id": question.get("id"), "question": question["question"]}
-    answers = [] if question.get("is_impossible") else question.get("answers")
+    spans, problem = None, ""
     try:
+        answers = [] if question.get("is_impossible") else question.get("answers")
         spans = None if answers is None else answer_spans(answers, context)
-    except ValueError:  # told to whoever wants the answers, by `with_spans`
-        spans, fields["answers"] = None, answers
-    return Record(context, question["question"], spans=spans, fields=fields, source=source)
+    except ValueError as error:
+        problem = str(error)
+    fields = {"id": question.get("id"), "question": question["question"]}
+    return Record(context, question["question"], spans=spans, fields=fields, source=source, problem=problem)
 
 
 def prediction_file(results: Iterable[Answers]) -> dict[str, str]:

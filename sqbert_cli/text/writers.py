@@ -69,6 +69,8 @@ def _json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise SqbertError("a number that JSON cannot hold") from error
+    except RecursionError as error:
+        raise SqbertError("fields that lie too deep in one another for JSON") from error
 
 
 def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:

@@ -124,19 +124,24 @@ def ask(
     teacher: Teacher, wanted: HeadConfig, windows: Sequence[Window], run: Run
 ) -> Generator[TeacherScores, None, list[Tensor]]:
     """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
-    head = teacher.head(wanted)
-    told = (teacher.hash, head.name, windows_hash(windows), run.device.type, str(run.dtype))
-    file = cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
-    if not file.is_file() and run.processes.is_first_here:
-        rows: list[Tensor] = []
-        once, places = distinct(windows)
-        for first in range(0, len(once), TEACHER_WINDOWS):
+    head, (once, places) = teacher.head(wanted), distinct(windows)
+    parts = [once[first : first + TEACHER_WINDOWS] for first in range(0, len(once), TEACHER_WINDOWS)]
+    files = [_cached(teacher.hash, head.name, windows_hash(part), run.device.type, str(run.dtype)) for part in parts]
+    done = 0
+    for part, file in zip(parts, files, strict=True):
+        done += len(part)
+        if not file.is_file() and run.processes.is_first_here:
             with run.autocast():
-                rows += teacher.rows(head, once[first : first + TEACHER_WINDOWS], run.device)
-            yield TeacherScores(len(rows), len(once))
-        write_rows(file, [rows[place] for place in places])
+                write_rows(file, teacher.rows(head, part, run.device))
+            yield TeacherScores(done, len(once))
     run.processes.wait()
-    return [row[..., columns(head, wanted)] for row in read_rows(file)]
+    rows = [row[..., columns(head, wanted)] for file in files for row in read_rows(file)]
+    return [rows[place] for place in places]
+
+
+def _cached(*told: str) -> Path:
+    """Where the scores of some windows are kept, by what they depend on."""
+    return cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
 
 
 def distinct(windows: Sequence[Window]) -> tuple[list[Window], list[int]]:

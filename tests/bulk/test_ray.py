@@ -290,6 +290,7 @@ def test_another_job_is_refused_in_the_same_folder(many_heads: Path, tmp_path: P
     (tmp_path / "full").mkdir()
     (tmp_path / "full/photo.jpg").touch()
     assert "is not empty, and has no `manifest.json`" in refused(*same, "--output", tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["photo.jpg"]
 
 
 @pytest.mark.parametrize(
