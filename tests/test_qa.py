@@ -214,7 +214,7 @@ def test_bad_questions_cost_themselves_only(many_heads: Path) -> None:
 def test_what_cannot_be_asked(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "empty.txt").write_text(" \n")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xff")
     ran = run_sqbert("qa", *arguments, cwd=tmp_path)
     assert ran.status in (1, 2)
     assert message in " ".join(ran.err.replace("│", " ").split())

@@ -21,6 +21,7 @@ from sqbert_cli.bulk.manifest import differences, read_shards, write_manifest
 from sqbert_cli.bulk.plan import Reading, Shard, cut, named
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.text.fields import QuestionFields
 
 lines = {
     "jsonl": st.sampled_from(
@@ -54,7 +55,7 @@ def test_a_squad_file_stays_whole(tmp_path: Path) -> None:
     qas = [{"id": str(n), "question": "who ?"} for n in range(5)]
     file = tmp_path / "dev.json"
     file.write_text(json.dumps({"data": [{"paragraphs": [{"context": "the film", "qas": qas}]}]}))
-    assert [shard.records for shard in cut(str(file), Reading(), 2)] == [5]
+    assert [shard.records for shard in cut(str(file), Reading(fields=QuestionFields()), 2)] == [5]
 
 
 @pytest.mark.parametrize("ending", ["gz", "xz"])
