@@ -17,7 +17,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
 from sqbert_cli.text.files import STDIN, name_of, read_text
-from sqbert_cli.text.readers import Format, read_records
+from sqbert_cli.text.readers import Format, is_stream, read_records
 
 Result = TypeVar("Result")
 
@@ -37,8 +37,8 @@ class Source:
 
     @property
     def is_live(self) -> bool:
-        """Whether lines may come slowly: on standard input, or from a named pipe."""
-        return self.path is not None and not self.path.is_file()
+        """Whether lines may come slowly."""
+        return self.path is not None and is_stream(self.path)
 
     def records(self, meter: Meter) -> Iterable[Record | BadRecord]:
         return self.typed if self.path is None else read_records(self.path, self.format, self.fields, meter.read)

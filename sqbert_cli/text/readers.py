@@ -104,7 +104,8 @@ def guess_format(path: Location) -> Format:
 
 
 def is_stream(path: Location) -> bool:
-    return path == STDIN or (isinstance(path, Path) and path.is_fifo())
+    """Whether it can be read once: standard input, a pipe, a terminal. Its lines may come slowly."""
+    return path == STDIN or (isinstance(path, Path) and path.exists() and not path.is_file())
 
 
 def _guess_of_line(line: str, name: str) -> Format:

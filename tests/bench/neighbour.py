@@ -14,25 +14,16 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable
 
 BUSY = "while True: pass"
 
 
-def median(work: Callable[[], object], seconds: float) -> float:
-    """Milliseconds."""
-    times: list[float] = []
-    while sum(times) < seconds or len(times) < 3:
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times) * 1000
-
-
 def measure(seconds: float) -> dict[str, float]:
+    """Median milliseconds of each kind of work."""
     import torch
+    from torch.utils.benchmark import Timer
 
     from sqbert_cli.models import load_checkpoint
 
@@ -47,10 +38,14 @@ def measure(seconds: float) -> dict[str, float]:
         states(8).square().mean().backward()
         encoder.zero_grad()
 
+    def median(work: Callable[[], object]) -> float:
+        timer = Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads())
+        return timer.blocked_autorange(min_run_time=seconds).median * 1000
+
     with torch.inference_mode():
-        text = median(lambda: states(1), seconds)
+        text = median(lambda: states(1))
     encoder.train().requires_grad_()
-    return {"text": text, "step": median(step, seconds)}
+    return {"text": text, "step": median(step)}
 
 
 def main() -> None:
