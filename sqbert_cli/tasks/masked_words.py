@@ -67,7 +67,7 @@ def hide_words(
 
 
 def masked_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy. *Shapes:* (M, V), (M,) -> ()."""
+    """Cross-entropy of the words that are none of `cross_entropy`'s -100. *Shapes:* (M, V), (M,) -> ()."""
     return functional.cross_entropy(logits.float(), words)
 
 

@@ -18,6 +18,7 @@ from sqbert_cli.training.distil import layer_variances, states_loss
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Hint, LeftOut, Lesson, check_lessons
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.sizes import read_states
 from sqbert_cli.training.teacher import (
     TOLD,
     OwnTeacher,
@@ -102,7 +103,7 @@ class StateGuide(Guide):
     ) -> tuple[Hint | None, Tensor | float]:
         network, wanted, hint = self.teacher.network, lesson.head, None
         with torch.no_grad():
-            theirs = network.transformer.hidden_states(*shown.inputs())
+            theirs = read_states(network.transformer, shown)
             if wanted.kind in TOLD:
                 head = self.teacher.head_for(wanted)
                 scores = network.heads[head.name](theirs[-1]).float().cpu()[..., columns(head, wanted)]

@@ -22,6 +22,7 @@ from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
 from sqbert_cli.tasks.masked_words import Draws, hide_words, masked_loss
 from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.training.sizes import at_places, chosen_places, words_at
 
 VECTOR_WEIGHT = 10.0
 """Cosines of encoders that are alike differ by hundredths: without it the other lessons would drown them."""
@@ -214,8 +215,9 @@ class MaskedWordLesson(Lesson):
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         _, chosen = self._hidden_words(student, batch, rows)
-        places = chosen.to(hidden.device)
-        return masked_loss(student.network.heads[self.head.name](hidden[places]), batch.input_ids[places]).cpu()
+        places = chosen_places(chosen)
+        scores = student.network.heads[self.head.name](at_places(hidden, places))
+        return masked_loss(scores, words_at(batch.input_ids, places)).cpu()
 
     def _hidden_words(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The same for the same step and rows. *Shapes:* as `hide_words`."""

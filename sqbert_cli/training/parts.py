@@ -10,6 +10,7 @@ from sqbert_cli.training.guides import Guide
 from sqbert_cli.training.lessons import Lesson
 from sqbert_cli.training.optimise import MicroBatch
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.sizes import read_states
 
 
 def micro_batches(
@@ -26,7 +27,7 @@ def micro_batches(
         batch = collate([lesson.windows[row] for row in some], student.config.pad_token_id, run.device)
         shown = lesson.shown(student, batch, some)
         with run.autocast():
-            states = student.network.transformer.hidden_states(*shown.inputs())
+            states = read_states(student.network.transformer, shown)
             hint, state_loss = (None, 0.0) if guide is None else guide.judge(lesson, states, shown, some)
             loss = lesson.loss(student, states[-1], batch, some, hint) * (lesson.amount(some) / amount)
             loss = loss + state_loss * (lesson.tokens(some) / tokens)

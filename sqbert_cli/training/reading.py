@@ -16,6 +16,7 @@ from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words, spec
 from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.passages import Passages
 from sqbert_cli.training.processes import ALONE, Processes
+from sqbert_cli.training.sizes import chosen_places, words_at
 
 SPECIAL_TOKENS = 3
 SENTENCE_ENDS = (".", "!", "?", ";")
@@ -35,8 +36,13 @@ class Reading:
 
     @property
     def places(self) -> Tensor:
-        """Of the hidden words, counted row by row; (M,)."""
-        return self.hidden.flatten().nonzero().squeeze(1)
+        """Of the hidden words, as `chosen_places` has them; (M,)."""
+        return chosen_places(self.hidden)
+
+    @property
+    def words(self) -> Tensor:
+        """At these places; (M,)."""
+        return words_at(self.batch.input_ids, self.places)
 
     def part(self, rows: Sequence[int]) -> Reading:
         """Some of the windows, without padding that they do not need."""

@@ -1,7 +1,7 @@
 """The losses of pretraining, each a sum over a part of a step divided by what the whole step has.
 
 So the parts add up to the same step however many they are, in one process or in several.
-Letters in shapes: B windows, T tokens, M hidden words, V words of the vocabulary.
+Letters in shapes: B windows, T tokens, M hidden words up to an even number (`sizes`), V words of the vocabulary.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sqbert_cli.training.distil import layer_variances, relation_loss, states_lo
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.reading import Reading, Whole
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.sizes import NOWHERE, PASSED_OVER, at_places, read_states
 
 ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
 
@@ -45,11 +46,11 @@ class Guided:
 
     def look(self, part: Reading, whole: Whole, run: Run) -> Look:
         batch = part.inputs(run.device)
-        states = self.student.network.transformer.hidden_states(*batch.inputs())
+        states = read_states(self.student.network.transformer, batch)
         if self.teacher is None:
             return Look(self, part, whole, batch, states, ())
         with torch.no_grad():
-            targets = self.teacher.network.transformer.hidden_states(*batch.inputs())
+            targets = read_states(self.teacher.network.transformer, batch)
         return Look(self, part, whole, batch, states, targets)
 
 
@@ -79,7 +80,7 @@ class Look:
 def hidden_words(model: Checkpoint, states: Tensor, part: Reading) -> Tensor:
     """What a model says of the hidden words. *Shapes:* (B, T, C) -> (M, V), float32."""
     head = model.network.heads[model.head("masked_word").name]
-    hidden = states.flatten(0, 1).index_select(0, part.places.to(states.device))
+    hidden = at_places(states, part.places)
     scores, words = head(hidden).float(), model.tokenizer.vocab_size
     return scores if scores.shape[1] == words else scores[:, :words]  # the slope of a slice is a copy of all scores
 
@@ -93,8 +94,8 @@ def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run
 
 
 def _masked_words(look: Look) -> Tensor:
-    wanted = look.part.batch.input_ids[look.part.hidden].to(look.batch.input_ids.device)
-    return functional.cross_entropy(look.words, wanted, reduction="sum") / look.whole.hidden
+    wanted = look.part.words.to(look.words.device)
+    return functional.cross_entropy(look.words, wanted, ignore_index=PASSED_OVER, reduction="sum") / look.whole.hidden
 
 
 def _sentence_order(look: Look) -> Tensor:
@@ -120,7 +121,8 @@ def _logits(look: Look) -> Tensor:
     with torch.no_grad():
         theirs = hidden_words(teacher, look.targets[-1], look.part).log_softmax(-1)
     ours = look.words.log_softmax(-1)
-    return functional.kl_div(ours, theirs, log_target=True, reduction="sum") / look.whole.hidden
+    of_words = functional.kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)
+    return of_words[look.part.places != NOWHERE].sum() / look.whole.hidden
 
 
 LOSSES: dict[Objective, Callable[[Look], Tensor]] = {
@@ -136,7 +138,7 @@ def shares_told(look: Look, objectives: Mapping[Objective, float]) -> dict[str, 
     """Shares of the whole step's hidden words, and of its orders, that this part tells right."""
     told: dict[str, float] = {}
     if "masked-words" in objectives:
-        right = look.words.argmax(-1).cpu() == look.part.batch.input_ids[look.part.hidden]
+        right = look.words.argmax(-1).cpu() == look.part.words
         told["masked accuracy"] = int(right.sum()) / look.whole.hidden
     if "sentence-order" in objectives:
         right = look.order.argmax(-1).cpu() == look.part.swapped
