@@ -1,7 +1,7 @@
 """The losses of pretraining, each a sum over a part of a step divided by what the whole step has.
 
 So the parts add up to the same step however many they are, in one process or in several.
-Letters in shapes: B windows, T tokens, M hidden words up to an even number (`sizes`), V words of the vocabulary.
+Letters in shapes: B windows, T tokens, M hidden words with places that are none (`sizes`), V words of the vocabulary.
 """
 
 from __future__ import annotations
