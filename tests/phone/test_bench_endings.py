@@ -83,8 +83,12 @@ def test_what_dead_jobs_left_is_swept(phone: Phone, models: str) -> None:
 
 def test_a_run_that_android_kills(phone: Phone, models: str) -> None:
     process = begin(phone, models, "--runtime", "termux")
-    own = [one.pid for one in phone.processes() if "--lifeline" in one.command and "timeout" not in one.command]
-    kill(own)
+
+    def own() -> list[int]:
+        return [one.pid for one in phone.processes() if "--lifeline" in one.command and "timeout" not in one.command]
+
+    wait_until(own, "the program itself, behind the shell that starts it")
+    kill(own())
     _, said = process.communicate(timeout=60)
     assert process.returncode == Status.RUNNER_FAILED, said.decode()
     assert b"the system killed the run" in said
