@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.text.tokenizer import MASK, Tokenizer
 
 MASKED_HEAD = HeadConfig(name="masked", kind="masked_word")
@@ -67,8 +68,8 @@ def hide_words(
 
 
 def masked_loss(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy of the words that are none of `cross_entropy`'s -100. *Shapes:* (M, V), (M,) -> ()."""
-    return functional.cross_entropy(logits.float(), words)
+    """Cross-entropy; words that are `NOT_LEARNT` are left out. *Shapes:* (M, V), (M,) -> ()."""
+    return functional.cross_entropy(logits.float(), words, ignore_index=NOT_LEARNT)
 
 
 def told(scores: Tensor, words: Tensor) -> tuple[int, int]:

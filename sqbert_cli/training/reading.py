@@ -34,12 +34,12 @@ class Reading:
     swapped: Tensor
     """1 where the two passages of a window have changed places; (B,)."""
 
-    @property
+    @cached_property
     def places(self) -> Tensor:
         """Of the hidden words, as `chosen_places` has them; (M,)."""
         return chosen_places(self.hidden)
 
-    @property
+    @cached_property
     def words(self) -> Tensor:
         """At these places; (M,)."""
         return words_at(self.batch.input_ids, self.places)

@@ -10,10 +10,9 @@ from torch.nn import functional
 
 from sqbert_cli.batch import Batch
 from sqbert_cli.model.encoder import Encoder
+from sqbert_cli.tasks.entities import NOT_LEARNT
 
 NOWHERE = -1
-PASSED_OVER = -100
-"""What `cross_entropy` ignores."""
 
 
 def next_size(size: int) -> int:
@@ -45,6 +44,6 @@ def at_places(states: Tensor, places: Tensor) -> Tensor:
 
 
 def words_at(input_ids: Tensor, places: Tensor) -> Tensor:
-    """Return the ids of tokens; for `NOWHERE`, `PASSED_OVER`. *Shapes:* (B, T), (M,) -> (M,)."""
+    """Return the ids of tokens; for `NOWHERE`, `NOT_LEARNT`. *Shapes:* (B, T), (M,) -> (M,)."""
     places = places.to(input_ids.device)
-    return input_ids.flatten()[places].masked_fill(places == NOWHERE, PASSED_OVER)
+    return input_ids.flatten()[places].masked_fill(places == NOWHERE, NOT_LEARNT)

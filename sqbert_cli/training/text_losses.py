@@ -17,12 +17,13 @@ from torch.nn import functional
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.training.distil import layer_variances, relation_loss, states_loss
 from sqbert_cli.training.objectives import HIDES, Objective
 from sqbert_cli.training.reading import Reading, Whole
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.sizes import NOWHERE, PASSED_OVER, at_places, read_states
+from sqbert_cli.training.sizes import at_places, read_states
 
 ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swapped"))
 
@@ -95,7 +96,7 @@ def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run
 
 def _masked_words(look: Look) -> Tensor:
     wanted = look.part.words.to(look.words.device)
-    return functional.cross_entropy(look.words, wanted, ignore_index=PASSED_OVER, reduction="sum") / look.whole.hidden
+    return functional.cross_entropy(look.words, wanted, ignore_index=NOT_LEARNT, reduction="sum") / look.whole.hidden
 
 
 def _sentence_order(look: Look) -> Tensor:
@@ -122,7 +123,7 @@ def _logits(look: Look) -> Tensor:
         theirs = hidden_words(teacher, look.targets[-1], look.part).log_softmax(-1)
     ours = look.words.log_softmax(-1)
     of_words = functional.kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)
-    return of_words[look.part.places != NOWHERE].sum() / look.whole.hidden
+    return of_words[look.part.words != NOT_LEARNT].sum() / look.whole.hidden
 
 
 LOSSES: dict[Objective, Callable[[Look], Tensor]] = {
