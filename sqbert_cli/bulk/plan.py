@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -12,11 +9,8 @@ from sqbert_cli.bulk.stores import location
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
-from sqbert_cli.text.files import START, Mark
+from sqbert_cli.text.files import DAMAGE, START, Mark
 from sqbert_cli.text.readers import Format, read_records
-
-DAMAGE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
-"""Of a compressed file: it is the same each time that the file is read, as what a network or a disk says is not."""
 
 
 @dataclass(frozen=True)

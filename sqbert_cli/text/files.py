@@ -20,6 +20,8 @@ STDIN = Path("-")
 COMPRESSED = (".gz", ".xz")
 MOST_BYTES = 1 << 30
 """Of a line, or of what is read as a whole: far above any text, below what would fill a memory."""
+DAMAGE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+"""Of a compressed file: it is the same each time that the file is read, as what a network or a disk says is not."""
 
 
 class Location(Protocol):
@@ -96,7 +98,7 @@ def _read(path: Location, start: Mark) -> Iterator[tuple[bytes, int]]:
             is_file = raw.seekable()
             for line in _after(start, raw, _bounded(file, path), path):
                 yield line, raw.tell() if is_file else 0
-    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+    except DAMAGE as error:
         raise SqbertError(f"`{path}` is damaged: {error}") from error
     except FileNotFoundError as error:
         raise SqbertError(f"`{path}` does not exist") from error
