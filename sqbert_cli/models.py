@@ -14,7 +14,8 @@ from sqbert_cli import hub
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sha256_of, whole_file, whole_path, write_json
-from sqbert_cli.folder import read_training, weights_file
+from sqbert_cli.folder import read_config, read_training, weights_file
+from sqbert_cli.model.config import MODEL_TYPES
 from sqbert_cli.places import DEFAULT_MODEL, HubName, hub_name, pulled_models, remove_pulled, shipped_models
 from sqbert_cli.summary import (
     CARD_FILE,
@@ -34,8 +35,11 @@ def load_checkpoint(name: str | None = None, *, offline: bool = False) -> Checkp
     return read_checkpoint(find_model(name, offline=offline), name or DEFAULT_MODEL)
 
 
-def find_model(name: str | None = None, *, offline: bool = False) -> Path:
-    """Return the folder of a model: a shipped name, a folder, or `org/name[@revision]` of the hub."""
+def find_model(name: str | None = None, *, offline: bool = False, any_family: bool = False) -> Path:
+    """Return the folder of a model: a shipped name, a folder, or `org/name[@revision]` of the hub.
+
+    Of the hub in our own format; with `any_family`, a model that has none stays as it was published.
+    """
     shipped = shipped_models()
     if name is None:
         return _shipped_default(shipped)
@@ -47,7 +51,7 @@ def find_model(name: str | None = None, *, offline: bool = False) -> Path:
         raise SqbertError(f"`{name}` is a file, not a model", hint="name the folder that holds it")
     if repository := hub_name(name):
         try:
-            return _from_hub(repository, offline or hub.is_offline())
+            return _from_hub(repository, offline or hub.is_offline(), any_family)
         except SqbertError as error:
             raise SqbertError(error.message, hint=f"{_meant(name)}{error.hint or ''}" or None) from error
     raise _no_model(name, list(shipped))
@@ -105,7 +109,7 @@ def _meant(name: str, shipped: Sequence[str] = ()) -> str:
     return f"did you mean `{close[0]}`? " if close else ""
 
 
-def _from_hub(name: HubName, offline: bool) -> Path:
+def _from_hub(name: HubName, offline: bool, any_family: bool = False) -> Path:
     """Return a repository in our own format; converted once for each commit."""
     if offline and name.last_seen.is_file():  # without the hub's cache, which may have been emptied since
         commit = name.last_seen.read_text()
@@ -113,6 +117,8 @@ def _from_hub(name: HubName, offline: bool) -> Path:
         commit = hub.find_commit(name.repo_id, revision=name.revision, offline=offline)
     if not (name.folder / commit).is_dir():
         source = hub.download(name.repo_id, revision=name.revision, offline=offline)
+        if any_family and read_config(source).get("model_type") not in MODEL_TYPES:
+            return source
         commit = source.name
         _convert(source, name.folder / commit)
     _remember(name, commit)

@@ -143,6 +143,15 @@ def test_padding_does_not_change_logits() -> None:
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=1e-5)
 
 
+def test_with_one_token_type_pairs_are_read_as_what_is_alike() -> None:
+    model = reference("Bert", "SequenceClassification", TINY | {"type_vocab_size": 1})
+    network, name = ours(model)
+    batch = padded_pairs(TINY["vocab_size"])
+    with torch.no_grad():
+        expected = model(**batch | {"token_type_ids": torch.zeros_like(batch["input_ids"])}).logits
+        torch.testing.assert_close(network(name, *batch.values()), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_writing_gives_back_every_tensor_of_transformers(shape: str) -> None:
     model = reference(SHAPES[shape][0], "SequenceClassification", SHAPES[shape][1])

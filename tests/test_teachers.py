@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from sqbert_cli.training.run import Run
 from sqbert_cli.training.teacher import OwnTeacher, TeacherScores, ask, check_teacher, columns, read_rows, write_rows
 from sqbert_cli.training.unlabelled import joined
 from tests.conftest import WORDS, run_sqbert
+from tests.hub_server import lines, run, serve
 
 CPU = torch.device("cpu")
 TAGS = tags_of(["LOC", "PER"])
@@ -150,6 +152,26 @@ def test_the_pairs_of_a_teacher_with_token_types_are_those_of_its_own_tokenizer(
     rows = teacher.rows(teacher.own_head, windows_of(student), CPU)
     for row, (_, out) in zip(rows, reference(tmp_path, "SequenceClassification"), strict=True):
         torch.testing.assert_close(row, out.logits[0], atol=1e-5, rtol=1e-4)
+
+
+def test_a_teacher_of_another_family_may_be_of_the_hub(
+    make_mpnet: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hub/org").mkdir(parents=True)
+    shutil.copytree(make_mpnet("TokenClassification", TAGS), tmp_path / "hub/org/mpnet")
+    code = f"""
+from pathlib import Path
+from sqbert_cli.checkpoint import read_checkpoint
+from sqbert_cli.training.foreign import load_teacher
+
+def labels(name):
+    return load_teacher(name, read_checkpoint(Path({str(tiny_model)!r}))).own_head.labels
+
+show(labels, "org/mpnet")
+"""
+    with serve(tmp_path / "hub") as hub:
+        assert lines(run(code, tmp_path, hub.url))[-1] == str(TAGS)
+    assert lines(run(code, tmp_path, hub.url, HF_HUB_OFFLINE="1"))[-1] == str(TAGS)
 
 
 def test_a_word_piece_that_the_teacher_does_not_know_is_told(make_mpnet: Callable[..., Path], tiny_model: Path) -> None:

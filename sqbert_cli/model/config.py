@@ -11,6 +11,7 @@ from sqbert_cli.errors import SqbertError
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 TrainingDtypeName = Literal["auto", "float32", "bfloat16"]
+ModelType = Literal["squeezebert", "bert"]
 HeadKind = Literal["sequence", "token", "span", "masked_word", "vector", "pooler"]
 Scheme = Literal["IOB2"]
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -23,6 +24,8 @@ KIND_WORDS: dict[HeadKind, str] = {
     "pooler": "nothing yet, a pooler",
 }
 """What each kind of head answers."""
+MODEL_TYPES: tuple[str, ...] = get_args(ModelType)
+"""The families of networks that are read."""
 MIN_LENGTH = 8
 """Tokens that a window holds at least: a few of each text of a pair beside the special ones."""
 GROUP_FIELDS = (
@@ -54,7 +57,7 @@ class SqueezeBertConfig:
     With every group count 1 the network is BERT; `model_type` then says under which names it is kept on disk.
     """
 
-    model_type: Literal["squeezebert", "bert"] = "squeezebert"
+    model_type: ModelType = "squeezebert"
     vocab_size: int = 30_522
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -120,7 +123,7 @@ class SqueezeBertConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> SqueezeBertConfig:
         """Take the keys that describe the encoder from a `config.json`; the rest belongs to others."""
         model_type = values.get("model_type")
-        if model_type not in ("squeezebert", "bert"):
+        if model_type not in MODEL_TYPES:
             raise SqbertError(
                 f"config: model type {model_type!r} is not supported",
                 hint="expected `squeezebert` or `bert`",

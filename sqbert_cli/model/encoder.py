@@ -25,6 +25,8 @@ class Embeddings(nn.Module):
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor) -> Tensor:
         """*Shapes:* (B, T), (B, T) -> (B, T, C)."""
+        if self.token_type_embeddings.num_embeddings == 1:
+            token_type_ids = torch.zeros_like(token_type_ids)  # both texts of a pair are of the only type
         positions = self.position_embeddings.weight[: input_ids.shape[1]]  # (T, C): positions count from the left
         words = self.word_embeddings(input_ids)
         return self.dropout(self.LayerNorm(words + positions + self.token_type_embeddings(token_type_ids)))

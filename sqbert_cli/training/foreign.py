@@ -19,7 +19,7 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import digest_of
 from sqbert_cli.folder import read_config
-from sqbert_cli.model.config import HeadConfig, HeadKind
+from sqbert_cli.model.config import MODEL_TYPES, HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.predict.rows import in_batches
 from sqbert_cli.text.tokenizer import MASK, Window
@@ -145,8 +145,8 @@ def load_teachers(names: Mapping[str, str], student: Checkpoint, *, offline: boo
 
 def load_teacher(name: str, student: Checkpoint, *, offline: bool = False) -> Teacher:
     """Load a teacher of our own family, or of another through transformers."""
-    folder = find_model(name, offline=offline)
-    if read_config(folder).get("model_type") in ("bert", "squeezebert"):
+    folder = find_model(name, offline=offline, any_family=True)
+    if read_config(folder).get("model_type") in MODEL_TYPES:
         return OwnTeacher(load_checkpoint(name, offline=offline))
     return load_foreign(folder, name, student)
 
