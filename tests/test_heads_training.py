@@ -516,6 +516,12 @@ def test_running_text_that_is_cut_is_named_so(tmp_path: Path) -> None:
     assert (cut.name, len(cut.records)) == (", ".join([f"{tmp_path}/a (its first 100 characters)"] * 2), 4)
 
 
+def test_lines_too_short_to_be_text_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("Film\n\nthe film was not bad but it was very boring and awful\n\nBad\n")
+    read = read_text([tmp_path / "a"], 1_000)
+    assert (read.name, len(read.records)) == (f"{tmp_path}/a (without 2 lines of under 40 characters)", 1)
+
+
 def test_a_dev_file_of_hidden_words_is_used(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(f"{name} the film was not bad but it was very boring and awful\n" * 3)

@@ -18,14 +18,14 @@ MIN_CHARACTERS = 40
 
 
 def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHARACTERS) -> Split:
-    """Read paragraphs from the start of each file, up to its share of `characters`; the name tells where that cuts."""
+    """Read paragraphs from the start of each file, up to its share of `characters`; the name tells what is left out."""
     share, names, records = characters // len(paths), list[str](), list[Record]()
     for path in paths:
-        texts, is_whole = _take(path, share, shortest)
-        names.append(str(path) if is_whole else f"{path} (its first {share:,} characters)")
+        texts, left_out = _take(path, share, shortest)
+        names.append(f"{path} ({', '.join(left_out)})" if left_out else str(path))
         records += map(Record, texts)
     if not records:
-        raise SqbertError(f"`{', '.join(names)}` has no line of {shortest} characters or more")
+        raise SqbertError(f"`{', '.join(map(str, paths))}` has no line of {shortest} characters or more")
     return make_split(", ".join(names), records)
 
 
@@ -40,13 +40,18 @@ def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
     return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 
-def _take(path: Path, characters: int, shortest: int) -> tuple[list[str], bool]:
-    """Return paragraphs, and whether they are all that the file has."""
-    taken, length = list[str](), 0
+def _take(path: Path, characters: int, shortest: int) -> tuple[list[str], list[str]]:
+    """Return paragraphs, and what of the file is not among them."""
+    taken, left_out, length, short = list[str](), list[str](), 0, 0
     for paragraph in read_paragraphs(path):
         if length >= characters:
-            return taken, False
-        if len(paragraph) >= shortest:
-            taken.append(paragraph)
-            length += len(paragraph)
-    return taken, True
+            left_out = [f"its first {characters:,} characters"]
+            break
+        if len(paragraph) < shortest:
+            short += 1
+            continue
+        taken.append(paragraph)
+        length += len(paragraph)
+    if short:
+        left_out.append(f"without {short:,} lines of under {shortest} characters")
+    return taken, left_out
