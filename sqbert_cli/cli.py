@@ -68,13 +68,16 @@ def boundary() -> Iterator[None]:
 
 
 class Command(TyperCommand):
-    """A command that does not forget the first of two inputs."""
+    """A command that does not forget the first of two inputs, or of two lists of names."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for option in self.params:
-            if getattr(option, "rich_help_panel", None) == INPUT and not option.multiple and order.count(option) > 1:
-                raise typer.BadParameter(f"{option.opts[0]} is given twice, where one is read", ctx)
+            if order.count(option) > 1 and not getattr(option, "multiple", True):
+                if (option.metavar or "").endswith(",..."):
+                    raise typer.BadParameter(f"{option.opts[0]} is given twice; put a comma between the names", ctx)
+                if getattr(option, "rich_help_panel", None) == INPUT:
+                    raise typer.BadParameter(f"{option.opts[0]} is given twice, where one is read", ctx)
         return super().parse_args(ctx, args)
 
 

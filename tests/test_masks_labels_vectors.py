@@ -144,6 +144,7 @@ def test_labels_of_ones_own_on_the_command_line(many_heads: Path, tmp_path: Path
     ("arguments", "message"),
     [
         (["--labels", "a,a"], "--labels names something twice"),
+        (["--labels", "a,b", "--labels", "c,d"], "--labels is given twice; put a comma between the names"),
         (["--labels", " , "], "--labels names nothing"),
         (["--labels", "a"], "a single label would always be right"),
         (["--template", "x {}"], "--template and --method go with --labels"),
