@@ -84,11 +84,14 @@ def run_sqbert(
 
 
 @cache
-def command() -> tuple[str, ...]:
-    """Start the process that commands are forked from; return what Python is called with to ask it for one."""
+def command(*inside: str) -> tuple[str, ...]:
+    """Start the process that commands are forked from, `inside` a namespace as `nsenter` is told; it has all of them.
+
+    Return what Python is called with to ask it for one.
+    """
     socket = Path(mkdtemp()) / "socket"
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.ready", "serve", socket],
+        [*inside, sys.executable, "-m", "tests.ready", "serve", socket],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

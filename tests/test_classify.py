@@ -393,7 +393,7 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "records"), [("tiny", 60_000), ("sqbert-small", 5_000)])
+@pytest.mark.parametrize(("model", "records"), [("tiny", 60_000), ("sqbert-small", 2_400)])
 def test_memory_stays_flat_over_many_records(model: str, records: int, tiny_model: Path) -> None:
     with piped("classify", tiny_model if model == "tiny" else model) as pipe:
         peaks = many(pipe, records, (records // 4,))

@@ -118,7 +118,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
         progress, before = output / ".resume" / "progress.pt", time.monotonic()
         written = progress.stat().st_mtime_ns if progress.exists() else 0
         while process.poll() is None and time.monotonic() - before < 120:  # kill it soon after it has got on
-            if kills < 4 and progress.exists() and progress.stat().st_mtime_ns != written:
+            if kills < 2 and progress.exists() and progress.stat().st_mtime_ns != written:
                 time.sleep(draw.random() * 0.1)
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
@@ -128,7 +128,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(
         if process.returncode != -signal.SIGKILL:
             break
     assert process.returncode == 0, err.decode()
-    assert kills == 4
+    assert kills == 2
     assert same_weights(output, trained)
     ours, theirs = (json.loads((folder / "training.json").read_text()) for folder in (output, trained))
     assert ours["scores"] == theirs["scores"]

@@ -50,6 +50,7 @@ def nodes(s3: str) -> Iterator[Any]:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # by default its workers give way to all else that runs
+        patch.setenv("RAY_health_check_period_ms", "1000")  # a node that is lost is missed after 5 s, not after 15
         from ray.cluster_utils import Cluster
 
         some = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

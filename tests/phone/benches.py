@@ -17,13 +17,16 @@ MANY = ("--runs", "100000")
 """More than a test waits for: it ends the run in another way."""
 
 
+def arguments(models: str, *words: str) -> list[str]:
+    return ["bench", "--device", "pixel3", "--models", models, "--lengths", "16", "--threads", "1", *words]
+
+
 def command(models: str, *words: str) -> list[str]:
-    always = ["--device", "pixel3", "--models", models, "--lengths", "16", "--threads", "1"]
-    return [sys.executable, "-m", "sqbert_cli", "bench", *always, *words]
+    return [sys.executable, "-m", "sqbert_cli", *arguments(models, *words)]
 
 
 def bench(phone: Phone, models: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    return phone.run(command(models, *words), cwd=ROOT, timeout=900)
+    return phone.sqbert(*arguments(models, *words))
 
 
 def weights_only(phone: Phone) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
+from tests.conftest import ROOT, command
+
 from . import clients
 from .namespace import Namespace, wait_until
 
@@ -56,6 +58,11 @@ class Computer:
             timeout=timeout,
             **options,
         )
+
+    def sqbert(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """Run our command to its end, forked from a process in the phone's network."""
+        python = command(*self.namespace.on_computer([]))
+        return self.run([sys.executable, *python, *words], **{"cwd": ROOT, "timeout": 900, **options})
 
     def start(
         self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, **options: Any

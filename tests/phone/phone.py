@@ -1,7 +1,7 @@
 """A phone, for tests.
 
 with overlay_phone(home) as phone:
-    phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3"])
+    phone.sqbert("bench", "--device", "pixel3")
 """
 
 from __future__ import annotations

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-
-from .benches import begin, bench, command, is_clean
+from .benches import begin, bench, is_clean
 from .namespace import wait_until
 from .phone import Phone
 
@@ -17,8 +15,7 @@ pytestmark = pytest.mark.phones
 
 
 def test_the_arm64_program_says_what_pytorch_says(arm64: Phone, models: str, tmp_path: Path) -> None:
-    words = ("--runs", "10", "--threads", "1,4", "--json", str(tmp_path / "a.json"))
-    ended = arm64.run([*command(models), *words], cwd=ROOT)
+    ended = bench(arm64, models, "--runs", "10", "--threads", "1,2", "--json", str(tmp_path / "a.json"))
     assert ended.returncode == 0, ended.stderr.decode()
     assert "there is no Termux on the phone" in ended.stderr.decode()
     report = json.loads((tmp_path / "a.json").read_text())
@@ -29,8 +26,8 @@ def test_the_arm64_program_says_what_pytorch_says(arm64: Phone, models: str, tmp
 
 
 @pytest.mark.slow
-def test_full_size_weights_on_arm64(arm64: Phone) -> None:
-    ended = bench(arm64, "squeezebert-base", "--runtime", "native", "--check", "--purge")
+def test_the_weights_that_ship_on_arm64(arm64: Phone) -> None:
+    ended = bench(arm64, "sqbert-small", "--runtime", "native", "--check", "--purge")
     assert ended.returncode == 0, ended.stderr.decode()
     difference = float(ended.stderr.decode().split("differences up to ")[1].split(")")[0])
     assert difference < 1e-4

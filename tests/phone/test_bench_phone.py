@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ def test_check_does_all_but_the_measurement(phone: Phone, models: str) -> None:
 
 def test_a_whole_report_of_termux(phone: Phone, models: str, tmp_path: Path) -> None:
     words = ("--runtime", "termux", "--runs", "12", "--threads", "1,2", "--json", str(tmp_path / "a.json"))
-    ended = phone.run([*command(models), *words], cwd=ROOT)
+    ended = bench(phone, models, *words)
     assert ended.returncode == 0, ended.stderr.decode()
     shown = " ".join(ended.stdout.decode().split())
     assert "Google Pixel 3 (sdm845, x86_64) (not a Pixel 3)" in shown  # whatever it calls itself
@@ -68,7 +67,7 @@ def test_through_sshd_where_run_as_is_refused(phone: Phone, models: str) -> None
     status, said = failed(phone, models, "--runtime", "termux", "--check")
     assert status == Status.NO_TERMUX
     assert "its sshd must run" in said
-    setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
+    setup = phone.sqbert("bench", "--device", "pixel3", "--setup")
     key = setup.stdout.decode().split("echo '")[1].split("'")[0]
     assert key.startswith("ssh-ed25519 ")
     phone.start_sshd(key)
@@ -198,7 +197,7 @@ def test_a_full_phone(phone: Phone, models: str) -> None:
 
 def test_another_host_key(phone: Phone, models: str) -> None:
     phone.install_termux(debuggable=False)
-    setup = phone.run([sys.executable, "-m", "sqbert_cli", "bench", "--device", "pixel3", "--setup"], cwd=ROOT)
+    setup = phone.sqbert("bench", "--device", "pixel3", "--setup")
     phone.start_sshd(setup.stdout.decode().split("echo '")[1].split("'")[0])
     assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
     known = next(path for path in phone.home.rglob("known_hosts") if path.parent.name != ".ssh")  # ours, not the user's

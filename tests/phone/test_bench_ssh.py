@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sqbert_cli.phone.problems import Status
-from tests.conftest import ROOT
 
 from .android import SHELL
 from .namespace import ANDROID_PATH, wait_until
@@ -52,7 +50,7 @@ def board(arm64: Phone, tmp_path: Path) -> Phone:
 
 
 def bench(board: Phone, *words: str) -> tuple[int, str, str]:
-    ended = board.run([sys.executable, "-m", "sqbert_cli", "bench", "--lengths", "16", *words], cwd=ROOT)
+    ended = board.sqbert("bench", "--lengths", "16", *words)
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
 
