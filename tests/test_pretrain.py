@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
 import os
@@ -28,6 +29,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.weights import from_disk, reference_names, to_disk
 from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words
+from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.text.corpus import TokenFile, read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer, Window
 from sqbert_cli.training.arrange import arranged, choose_arrangement
@@ -79,6 +81,15 @@ def test_a_pipe_is_no_text_to_be_read_twice(tokenizer: Tokenizer, tmp_path: Path
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SqbertError, match="is no plain file"):
         token_key(tmp_path / "pipe", tokenizer)
+
+
+@pytest.mark.parametrize("name", ["texts.jsonl", "texts.csv.gz", "texts.v2"])
+def test_records_are_no_running_text(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    line = b'{"text": "the film was good and it was very fun"}\n' * 9
+    (tmp_path / name).write_bytes(gzip.compress(line) if name.endswith(".gz") else line)
+    for read in (lambda path: read_text([path], 1_000), lambda path: token_key(path, tokenizer)):
+        with pytest.raises(SqbertError, match="not running text"):
+            read(tmp_path / name)
 
 
 @pytest.fixture(scope="module")

@@ -209,10 +209,12 @@ def test_bad_questions_cost_themselves_only(many_heads: Path) -> None:
         (["who ?", "--context", "empty.txt"], "`empty.txt` is empty"),
         (["who ?", "--context", "binary.txt"], "`binary.txt` is not UTF-8"),
         ([" ", "--context", "a.txt"], "the question is empty"),
+        (["--input", "a.conll"], "`a.conll` has CoNLL's columns, which hold no questions"),
     ],
 )
 def test_what_cannot_be_asked(tmp_path: Path, arguments: list[str], message: str) -> None:
     (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "a.conll").write_text("Rome B-LOC\n")
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xff")
     ran = run_sqbert("qa", *arguments, cwd=tmp_path)
@@ -337,10 +339,15 @@ def test_many_answers_are_many_where_there_are(many_heads: Path) -> None:
     assert len(result.answers) == 8
 
 
-def test_predictions_without_an_id_are_refused(many_heads: Path) -> None:
-    ran = run_sqbert("qa", "a ?", "--model", many_heads, "--format", "squad", stdin=CONTEXT)
+def test_predictions_without_an_id_are_told_and_cost_no_others(many_heads: Path) -> None:
+    rows = [{"question": "a ?", "context": CONTEXT} | more for more in ({"id": "1"}, {}, {"id": "1"}, {"id": 2})]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    ran = run_sqbert("qa", "--model", many_heads, "--format", "squad", stdin=lines)
     assert ran.status == 1
-    assert "has no `id`" in ran.err
+    assert list(json.loads(ran.out)) == ["1", "2"]
+    assert "stdin:2 has no `id`" in ran.err
+    assert "stdin:3 has the `id` '1' of another" in ran.err
+    assert "2 lines were skipped" in ran.err
 
 
 def test_records_that_are_bad_pass_through(many_heads: Path) -> None:

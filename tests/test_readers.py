@@ -25,7 +25,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import Fields
 from sqbert_cli.text.files import STDIN, read_lines
-from sqbert_cli.text.readers import Format, read_records
+from sqbert_cli.text.readers import Format, guess_format, read_records
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -283,13 +283,27 @@ def test_the_ending_tells_the_format(packed: str, ending: str, data: bytes, tmp_
     assert record.source.startswith(f"{path}:")
 
 
-@pytest.mark.parametrize("name", ["texts", "texts.txt", "texts.txt.gz"])
+@pytest.mark.parametrize("name", ["texts", "texts.txt", "texts.txt.gz", "texts.jsonl.1", "texts.log"])
 def test_where_the_ending_tells_nothing_the_first_line_does(name: str, tmp_path: Path) -> None:
     write = gzip.compress if name.endswith(".gz") else bytes
     (tmp_path / name).write_bytes(write(b'\n{"text": "a"}\n'))
     assert texts_of(list(read_records(tmp_path / name))) == ["a"]
     (tmp_path / name).write_bytes(write(b"[Applause] a\n"))
     assert texts_of(list(read_records(tmp_path / name))) == ["[Applause] a"]
+
+
+@pytest.mark.parametrize("key", ["version", "data", "text"])
+def test_an_object_a_line_is_jsonl_whatever_its_first_key(key: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(f'{{"{key}": "1", "text": "a"}}\n')
+    assert texts_of(list(read_records(tmp_path / "a.json"))) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "start", ["{", '{"version": "1.1",', '{"version": "2", "data": [{', '{ "data": [{', '{"data":']
+)
+def test_what_begins_as_squads_files_do_is_one(start: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(f"{start}\n")
+    assert guess_format(tmp_path / "a.json") == "squad"
 
 
 @pytest.mark.parametrize("data", ['[{"text": "a"}]', "[\n", "{\n", "{'text': 'a'}"])

@@ -147,6 +147,7 @@ def test_a_bad_line_costs_its_sentence_only(tmp_path: Path, content: bytes, line
     ("columns", "text"),
     [
         ("10\u00a0000 O\nParis B-LOC\n", "10\u00a0000 Paris"),  # a space that does not break is part of its word
+        ("Paris B-LOC\n\u00a0 O\n", "Paris \u00a0"),  # or a word
         ("Vitamin\nB-\nis\ngood\n", "Vitamin B- is good"),  # words without tags may look like some
     ],
 )

@@ -116,7 +116,7 @@ def qa(
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         if format == "squad":
             mishaps = Mishaps(on_error)
-            predictions = prediction_file(mishaps.sort_out(results, meter))
+            predictions = prediction_file(mishaps.sort_out(results, meter), mishaps.report)
             write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
             mishaps.end()
         elif is_table(format):

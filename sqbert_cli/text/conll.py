@@ -10,6 +10,8 @@ from sqbert_cli.text.tables import Lines, without_end
 from sqbert_cli.text.tags import span_tags, split_tag, tag_spans
 
 DOCUMENT = "-DOCSTART-"
+BLANK = " \t\r\n\f\v"
+"""Between columns. Other spaces are parts of words: `10\u00a0000`."""
 MAX_WORDS = 10_000
 """A sentence with more is a file of another kind."""
 
@@ -47,8 +49,8 @@ def split_columns(line: str) -> list[str]:
     """Split at tabs if there are any, else at spaces; nothing of a line without a word."""
     line = without_end(line)
     if _separator(line) == "\t":
-        return [column.strip() for column in line.split("\t")]
-    return [column for column in line.strip().split(" ") if column]  # others are parts of words: `10\u00a0000`
+        return [column.strip(BLANK) for column in line.split("\t")]
+    return [column for column in line.strip(BLANK).split(" ") if column]
 
 
 def word_spans(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
@@ -67,7 +69,7 @@ def word_spans(spans: Iterable[Span], words: Sequence[Word]) -> list[Span]:
 
 
 def _separator(line: str) -> str:
-    return "\t" if "\t" in line.rstrip() else " "
+    return "\t" if "\t" in line.rstrip(BLANK) else " "
 
 
 def _problem(columns: list[str], rows: list[str]) -> str:
@@ -89,7 +91,7 @@ def _record(rows: list[str], source: str, problem: str) -> Record | BadRecord:
     words: list[Word] = []
     for columns, row in zip(table, rows, strict=True):
         start = words[-1].end + 1 if words else 0
-        words.append(Word(start, start + len(columns[0]), row.rstrip()))
+        words.append(Word(start, start + len(columns[0]), row.rstrip(BLANK)))
     text = " ".join(columns[0] for columns in table)
     spans = None
     if len(table[0]) > 1:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import ABANDONED_SECONDS, digest_of, sweep, whole_file
 from sqbert_cli.text.files import read_lines
+from sqbert_cli.text.readers import guess_format
 from sqbert_cli.text.tokenizer import Tokenizer
 
 PARTS_AT_ONCE, CHARACTERS_AT_ONCE = 1_000, 500_000
@@ -47,6 +48,7 @@ class Tokenized:
 
 def read_paragraphs(path: Path) -> Iterator[str]:
     """Yield the lines of a text file that are not blank."""
+    _check_form(path)
     return (line for line, _ in _lines(path) if line)
 
 
@@ -54,6 +56,7 @@ def token_key(path: Path, tokenizer: Tokenizer) -> str:
     """Name a text by its bytes and by what its word pieces depend on."""
     if path.exists() and not path.is_file():
         raise SqbertError(f"`{path}` is no plain file", hint="it is read more than once: write it into a file first")
+    _check_form(path)
     digest = sha256(f"{CACHE_FORMAT} {path.suffix} {tokenizer.pieces.to_str()}".encode())
     try:
         return digest_of(path, digest)[:32]
@@ -88,6 +91,13 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
         raise SqbertError(f"`{path}` has changed while it was read", hint="start again when it is finished")
     with whole_file(folder / f"{key}.edges") as file:
         file.write((edges + array("q", [written]) if len(edges) > 1 else paragraphs).tobytes())
+
+
+def _check_form(path: Path) -> None:
+    if (format := guess_format(path)) != "text":
+        raise SqbertError(
+            f"`{path}` is {format}, not running text", hint="a paragraph a line; `jq -r .text` takes texts out of JSONL"
+        )
 
 
 def _state(path: Path) -> tuple[int, int] | None:

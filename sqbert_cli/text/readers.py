@@ -29,7 +29,8 @@ OBJECT_START = re.compile(r'\s*\{\s*["}]')
 JSON_START = re.compile(r"""\s*(\{\s*(['"}]|$)|\[\s*(\{|$))""")
 """What is JSON, or was meant to be, if perhaps not an object a line."""
 ARCHIVES = (".tar", ".tgz", ".zip")
-SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:.*|"data"\s*:.*)?$', re.DOTALL)
+SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:[^{}]*("data"\s*:\s*\[.*)?|"data"\s*:\s*(\[.*)?)?$', re.DOTALL)
+"""No object that ends in the line that it begins in, if it has other keys: that is JSONL."""
 
 
 def read_records(
@@ -56,8 +57,10 @@ def read_records(
     if format == "squad" and not isinstance(fields, QuestionFields):
         raise SqbertError(
             f"`{name}` is taken for SQuAD's questions, which are for `sqbert qa`",
-            hint="if it is other JSON: an object a line, as `jq -c .` makes it",
+            hint="if it is other JSON: an object a line, as `jq -c .` makes it, and `--input-format jsonl`",
         )
+    if format == "conll" and isinstance(fields, QuestionFields):
+        raise SqbertError(f"`{name}` has CoNLL's columns, which hold no questions", hint="they are for `sqbert ner`")
     if format in FIXED and fields not in (DEFAULT_FIELDS, QuestionFields()):
         raise SqbertError(
             f"`{name}` has {FIXED[format]}, whose fields have no other names",
@@ -94,7 +97,7 @@ def guess_format(path: Location) -> Format:
     ending = name.suffix.lower()
     if ending in ARCHIVES:
         raise SqbertError(f"`{path}` is an archive", hint="unpack it first")
-    if ending not in ("", ".json", ".txt") or is_stream(path):
+    if (ending in ENDINGS and ending != ".json") or is_stream(path):
         return ENDINGS.get(ending, "text")
     first = next((line for line in read_lines(path) if line.strip()), b"").decode("utf-8", "surrogateescape")
     if ending == ".json" and SQUAD_START.match(first):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sqbert_cli.errors import SqbertError
@@ -46,13 +46,17 @@ def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
     return Record(context, question["question"], spans=spans, fields=fields, source=source, problem=problem)
 
 
-def prediction_file(results: Iterable[Answers]) -> dict[str, str]:
-    """Return what the official scripts read: the best answer of each question by its id, "" for none."""
+def prediction_file(results: Iterable[Answers], report: Callable[[SqbertError], None]) -> dict[str, str]:
+    """Return what the official scripts read: the best answer of each question by its id, "" for none.
+
+    A question without an id of its own is reported, and left out.
+    """
     predictions: dict[str, str] = {}
     for result in results:
         name = result.record.fields.get("id")
         if name is None or str(name) in predictions:
             what = "has no `id`" if name is None else f"has the `id` {name!r} of another"
-            raise SqbertError(f"{result.record.source or 'a question'} {what}", hint="use `--format jsonl`")
+            report(SqbertError(f"{result.record.source or 'a question'} {what}", hint="use `--format jsonl`"))
+            continue
         predictions[str(name)] = result.answers[0].text if result.answers else ""
     return predictions
