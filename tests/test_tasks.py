@@ -206,6 +206,14 @@ def test_f1_is_that_of_the_second_label_of_the_task_whatever_the_order_of_the_mo
     assert measured.metrics["f1"] == pytest.approx(2 / 3)
 
 
+def test_of_very_many_labels_there_is_no_table_of_what_is_taken_for_what() -> None:
+    labels = tuple(map(str, range(201)))
+    head = HeadConfig(name="h", kind="sequence", labels=labels)
+    results = [decode(Record("t", gold="7"), [float(label == "7") for label in labels], head, 0.5, 1)]
+    measured = score(results, labels, "single_label_classification", ("accuracy",))
+    assert (measured.metrics, measured.confusion, len(measured.classes)) == ({"accuracy": 1.0}, (), 201)
+
+
 def test_what_is_wrong_with_the_data_is_said_before_training(tmp_path: Path) -> None:
     rows = "".join(f"text {number},{'ab'[number % 2]}\n" for number in range(20))
     dataset = write_own(tmp_path, f"text,label\n{rows},a\nrare,c\n", "text,label\ntext 3,b\nnew,a\n")

@@ -145,6 +145,11 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_
     next(events), next(events), next(events)
     ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
     assert ran.status == 1
+    assert "another process is at work in" in ran.err  # and nothing of removing what it fills
+    assert run.lock is not None
+    run.lock.release()
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
+    assert ran.status == 1
     assert "holds an interrupted run" in ran.err
     assert "--resume" in ran.err
     other = replace(settings, learning_rate=1e-5)
@@ -394,6 +399,19 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
     if variant == "patience":
         assert len(straight[-1].history) == 3  # the first is the best, and two were no better
+
+
+def test_short_epochs_are_not_written_out_at_each_step(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, written = toy_dataset(), list[Path]()
+    monkeypatch.setattr("sqbert_cli.training.run.write_state", lambda path, values: written.append(path))
+    settings = FinetuneSettings(epochs=25, batch_size=len(dataset.train.records), max_length=32)
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], settings)
+    run = open_run(tmp_path / "out", torch.device("cpu"), torch.float32, resume=False)
+    events = list(finetune(student, [dataset], settings, run))
+    assert [event.step for event in events if isinstance(event, Evaluation)] == [10, 20, 25]
+    assert len(written) == 1
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path) -> None:

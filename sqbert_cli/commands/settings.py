@@ -90,7 +90,8 @@ StateWeight = Annotated[
 ]
 Temperature = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0.1, help="Softens its scores.")]
 EvalSteps = Annotated[
-    int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Default: two evaluations an epoch.")
+    int | None,
+    typer.Option(rich_help_panel=TRAINING, min=1, help="Default: two evaluations an epoch, ten steps apart."),
 ]
 SaveSteps = Annotated[
     int, typer.Option(rich_help_panel=TRAINING, min=1, help="Steps between two writes of the resume file.")

@@ -35,6 +35,8 @@ COMPUTE: dict[Metric, Callable[[Any, Any], Any]] = {
     "micro_f1": lambda gold, predicted: f1_score(gold, predicted, average="micro", zero_division=0),
 }
 CORRELATIONS = ("pearson", "spearman")
+MOST_CONFUSED = 200
+"""Labels; a table of more tells nobody anything, and grows with their square."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Scores:
     metrics: dict[str, float]
     classes: tuple[ClassScore, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Rows: the true label; columns: the predicted one. Empty unless each text has a single label."""
+    """Rows: the true label; columns: the predicted one. Empty unless each text has a single label, of not too many."""
 
     @property
     def main(self) -> float:
@@ -77,7 +79,7 @@ def score(
     index = {label: position for position, label in enumerate(labels)}
     gold = np.array([index[str(result.record.gold)] for result in results])
     predicted = np.array([index[result.label] for result in results])
-    confusion = confusion_matrix(gold, predicted, labels=range(len(index)))
+    confusion = confusion_matrix(gold, predicted, labels=range(len(index))) if len(index) <= MOST_CONFUSED else ()
     return Scores(
         _compute(metrics, gold, predicted),
         _classes(gold, predicted, labels),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,6 +29,10 @@ from sqbert_cli.training.run import Resumed, Run, take_best, windows_hash
 from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
+FEWEST_STEPS = 10
+"""Between two evaluations, where nobody says otherwise: few examples make short epochs."""
+OLD_SECONDS = 30.0
+"""Of work that a kill may cost; to write all that is needed to go on takes longer than many a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +52,9 @@ class FinetuneSettings(OptimiserSettings):
     class_weights: bool = False
     """Weigh labels by how rare they are."""
     eval_steps: int | None = None
-    """Steps between two evaluations on dev; default: two in an epoch."""
+    """Steps between two evaluations on dev; default: two in an epoch, but no fewer than `FEWEST_STEPS`."""
     save_steps: int = 200
-    """Steps between two writes of the resume file (it is written after each evaluation too)."""
+    """Steps between two writes of the resume file (after an evaluation it is written too, if the last is old)."""
     patience: int | None = None
     """Stop after so many evaluations without a better score."""
     freeze_encoder: bool = False
@@ -133,7 +138,8 @@ def finetune(
     trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
     identity = run.identity(settings, told)
     yield from run.start(trainer, identity)
-    eval_steps = settings.eval_steps or -(-plan.steps_per_epoch // 2)
+    eval_steps = settings.eval_steps or max(FEWEST_STEPS, -(-plan.steps_per_epoch // 2))
+    saved = time.monotonic()
 
     def losses(step: int) -> Iterator[MicroBatch]:
         lesson, rows = plan.batch(step)
@@ -146,8 +152,10 @@ def finetune(
             yield _evaluate(trainer, student, datasets, run)
             if settings.patience and trainer.progress.stale >= settings.patience:
                 break
-        if evaluated or step.index % settings.save_steps == 0:
+        is_old = evaluated and time.monotonic() - saved > OLD_SECONDS
+        if is_old or step.index % settings.save_steps == 0 or step.index == step.steps:
             run.save(trainer, identity)
+            saved = time.monotonic()
     run.processes.wait()
     take_best(run, student.network)
     for scale, classifier in scales:

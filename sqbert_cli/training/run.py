@@ -117,6 +117,8 @@ def open_run(
 
 
 def _claim(run: Run, output: Path) -> BaseFileLock:
+    if run.folder.is_dir():
+        _lock(run.folder).release()  # asked first: what another process fills just now looks like an interrupted run
     is_interrupted = run.file.exists()
     if (output / "config.json").exists() and not (is_interrupted and run.resume):  # else it was killed at the very end
         raise SqbertError(f"`{output}` already holds a model", hint="name another folder with `--output`")
@@ -132,17 +134,22 @@ def _claim(run: Run, output: Path) -> BaseFileLock:
             f"`{output}` is not empty: it holds `{others[0]}`", hint="name another folder with `--output`"
         )
     run.folder.mkdir(exist_ok=True)
-    lock = FileLock(run.folder / "lock", is_singleton=True)
+    lock = _lock(run.folder)
+    for folder in (output, run.folder):
+        sweep(folder)
+    return lock
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    lock = FileLock(folder / "lock", is_singleton=True)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise SqbertError(
-            f"another process is at work in `{output}`", hint="wait for it, end it, or name another `--output`"
+            f"another process is at work in `{folder.parent}`", hint="wait for it, end it, or name another `--output`"
         ) from None
     except NotImplementedError:
         pass  # a file system without locks
-    for folder in (output, run.folder):
-        sweep(folder)
     return lock
 
 
