@@ -23,7 +23,7 @@ from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import NOT_LEARNT, tags_of
 from sqbert_cli.tasks.glue import glue_head
 from sqbert_cli.text.tokenizer import Window
-from sqbert_cli.training.examples import span_lesson, text_lesson, token_lesson
+from sqbert_cli.training.examples import masked_word_lesson, span_lesson, text_lesson, token_lesson
 from sqbert_cli.training.foreign import _layout, load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
@@ -172,6 +172,19 @@ show(labels, "org/mpnet")
     with serve(tmp_path / "hub") as hub:
         assert lines(run(code, tmp_path, hub.url))[-1] == str(TAGS)
     assert lines(run(code, tmp_path, hub.url, HF_HUB_OFFLINE="1"))[-1] == str(TAGS)
+
+
+def test_a_teacher_of_another_family_that_is_damaged_is_told(make_mpnet: Callable[..., Path], tiny_model: Path) -> None:
+    student, folder = read_checkpoint(tiny_model), make_mpnet("TokenClassification", TAGS)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"id2label": {"0": "A"}, "label2id": {"A": 0}}))
+    with pytest.raises(SqbertError, match="the teacher `mpnet` cannot be read: "):
+        load_foreign(folder, "mpnet", student)
+    (folder / "config.json").write_text(json.dumps(config))
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SqbertError, match="the teacher `mpnet` cannot be read: "):
+        load_foreign(folder, "mpnet", student)
 
 
 def test_a_word_piece_that_the_teacher_does_not_know_is_told(make_mpnet: Callable[..., Path], tiny_model: Path) -> None:
@@ -340,6 +353,20 @@ def test_the_teachers_answer_is_in_the_context_or_there_is_none(
     (taught,) = joined(lesson, lesson, [torch.tensor(scores, dtype=torch.float32)]).targets[1:].tolist()  # type: ignore[attr-defined]
     assert lesson.windows[0].token_type_ids == [0, 0, 0, 1, 1, 1, 1]
     assert tuple(taught) == target
+
+
+def test_what_softens_nothing_and_has_no_share_is_refused(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    student = read_checkpoint(make_model(labels=("score",), problem_type="regression"))
+    (head,), teacher = student.heads, OwnTeacher(student)
+    lesson = text_lesson(student, head, [Record("a film", gold=2.5)], 0.0, class_weights=False)
+    words = masked_word_lesson(student, HeadConfig(name="words", kind="masked_word"), [Record("a film")])
+    for settings, taught, said in (
+        ({"temperature": 4.0}, lesson, "`--temperature` does nothing for these tasks"),
+        ({"weight": 0.5, "state_weight": 1.0}, words, "`--teacher-weight` does nothing for these tasks"),
+    ):
+        guidance = Guidance(teachers={taught.head.name: teacher}, **settings)
+        with pytest.raises(SqbertError, match=said):
+            returned(guided(guidance, student, [taught], Run(tmp_path, CPU, torch.float32)))
 
 
 def test_each_task_can_have_a_teacher_of_its_own(make_model: Callable[..., Path], tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.errors import SqbertError
+from sqbert_cli.errors import SqbertError, is_out_of_memory
 from sqbert_cli.files import digest_of
 from sqbert_cli.folder import read_config
 from sqbert_cli.model.config import MODEL_TYPES, HeadConfig, HeadKind
 from sqbert_cli.models import find_model, load_checkpoint
 from sqbert_cli.predict.rows import in_batches
+from sqbert_cli.tensors import UNREADABLE
 from sqbert_cli.text.tokenizer import MASK, Window
 from sqbert_cli.training.examples import check_positions
 from sqbert_cli.training.teacher import OwnTeacher, Teacher
@@ -83,6 +84,9 @@ class ForeignTeacher:
     def check(self, student: Checkpoint, longest: int) -> None:
         single, pair = (len(one.before) + len(one.between) + len(one.behind) for one in self.layouts)
         check_positions(self.name, self.positions - max(single - 2, pair - 3), longest)
+
+    def rest(self) -> None:
+        self.network.cpu()
 
     def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         self.network.to(device).eval()
@@ -170,8 +174,11 @@ def load_foreign(folder: Path, name: str, student: Checkpoint) -> ForeignTeacher
     try:
         network = model_class.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (ValueError, ImportError) as error:  # of a family that needs another package, say
-        raise SqbertError(f"the teacher `{name}` cannot be read: {error}") from error
+    except (*UNREADABLE, ImportError) as error:  # damaged, or of a family that needs another package
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise SqbertError(f"the teacher `{name}` cannot be read: {reason}") from error
     ids = dict(tokenizer.get_vocab())
     ids |= {"[UNK]": tokenizer.unk_token_id, MASK: tokenizer.mask_token_id, "[PAD]": tokenizer.pad_token_id}
     labels = tuple(str(network.config.id2label[index]) for index in sorted(network.config.id2label))

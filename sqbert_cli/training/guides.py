@@ -135,6 +135,7 @@ def guided(
     if guidance.state_weight:
         network = state_teacher(guidance, student)
     _check_names(guidance, lessons)
+    _check_settings(guidance, lessons)
     texts, scores, taught = guidance.unlabelled, dict[str, list[Tensor]](), list[Lesson]()
     more = {
         name: unlabelled_lesson(lesson, texts[name], student)
@@ -156,6 +157,8 @@ def guided(
         if rows:
             scores[name] = rows
     if not guidance.state_weight:
+        for teacher in guidance.teachers.values():
+            teacher.rest()
         return taught, AskedGuide(scores, guidance.weight, guidance.temperature)
     network.network.to(run.device).eval()
     windows = [window for lesson in taught for window in lesson.windows[:MEASURED_WINDOWS]]
@@ -184,3 +187,15 @@ def _check_names(guidance: Guidance, lessons: Sequence[Lesson]) -> None:
                 f"the teacher `{teacher.name}` has nothing to say on `{name}`",
                 hint="use `--state-weight`, or leave it out",
             )
+
+
+def _check_settings(guidance: Guidance, lessons: Sequence[Lesson]) -> None:
+    """Raise `SqbertError` for what changes nothing: only scores have a share and are softened, and no numbers."""
+    told = [lesson.head for lesson in lessons if lesson.head.kind in TOLD and lesson.head.name in guidance.teachers]
+    soft = [head for head in told if head.problem_type != "regression"]
+    for option, is_set, heads in (
+        ("--teacher-weight", guidance.weight != Guidance.weight, told),
+        ("--temperature", guidance.temperature != Guidance.temperature, soft),
+    ):
+        if is_set and not heads:
+            raise SqbertError(f"`{option}` does nothing for these tasks", hint="leave it out")

@@ -62,6 +62,10 @@ class Teacher(Protocol):
         """Return its scores of each window: (L,), or (T, L), or (T, 2), float32 on the cpu."""
         ...
 
+    def rest(self) -> None:
+        """Leave the device, when it has been asked."""
+        ...
+
 
 @dataclass(frozen=True)
 class OwnTeacher:
@@ -87,6 +91,9 @@ class OwnTeacher:
     def rows(self, head: HeadConfig, windows: Sequence[Window], device: torch.device) -> list[Tensor]:
         self.checkpoint.network.to(device).eval()
         return head_rows(self.checkpoint, head.name, windows)
+
+    def rest(self) -> None:
+        self.checkpoint.network.cpu()
 
 
 def columns(head: HeadConfig, wanted: HeadConfig) -> list[int]:
@@ -135,7 +142,8 @@ def ask(
                 write_rows(file, teacher.rows(head, part, run.device))
             yield TeacherScores(done, len(once))
     run.processes.wait()
-    rows = [row[..., columns(head, wanted)] for file in files for row in read_rows(file)]
+    chosen = columns(head, wanted)
+    rows = [row[..., chosen] for file in files for row in read_rows(file)]
     return [rows[place] for place in places]
 
 
