@@ -42,14 +42,16 @@ def convert(
     check_empty(output)
     folder = find_model(name, offline=offline)
     checkpoint = read_checkpoint(folder, name)
+    had = checkpoint.heads
     to = to or ("transformers" if "heads" in read_config(folder) else "sqbert")
     if to == "transformers":
         checkpoint = for_transformers(checkpoint, checkpoint.one_head(head))
     elif head is not None:
         checkpoint = with_heads(checkpoint, [checkpoint.one_head(head)])
+    lost = [one for one in had if one not in checkpoint.heads]
     chosen = DTYPES[dtype] if dtype else torch.float32 if to == "transformers" else lossless_dtype(checkpoint)
     _check_range(checkpoint, chosen)
-    training = read_training(folder) or None
+    training = _without(lost, read_training(folder)) or None
     with whole_path(output) as place:
         write_checkpoint(checkpoint, place, chosen, training=None if to == "transformers" else training)
         if (card := folder / CARD_FILE).is_file():
@@ -57,6 +59,16 @@ def convert(
         if to == "transformers":
             _leave_to_transformers(checkpoint, place)
     return {"name": name, "folder": str(output), "to": to, "heads": [one.name for one in checkpoint.heads]}
+
+
+def _without(heads: Iterable[HeadConfig], training: dict[str, Any]) -> dict[str, Any]:
+    """How a model was trained, less the data and the scores of heads that it has no longer: they begin with a name."""
+    names = tuple(f"{head.name}: " for head in heads)
+    told = {key: values for key in ("data", "scores") if isinstance(values := training.get(key), dict)}
+    return training | {
+        key: {name: value for name, value in values.items() if not name.startswith(names)}
+        for key, values in told.items()
+    }
 
 
 def check_empty(output: Path) -> None:

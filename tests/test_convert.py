@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,18 @@ def test_there_and_back_is_the_same_to_the_bit(model: Path, tmp_path: Path) -> N
     one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("theirs", "ours"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_model_of_one_head_has_the_scores_of_that_alone(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "whole")
+    told = {"mood: dev.csv": {"metrics": {"accuracy": 0.5}}, "names: dev.conll": {"metrics": {"f1": 0.5}}}
+    (tmp_path / "whole/training.json").write_text(json.dumps({"scores": told, "seconds": 1.5}))
+    convert(str(tmp_path / "whole"), tmp_path / "one", "sqbert", head="names")
+    assert json.loads((tmp_path / "one/training.json").read_text()) == {
+        "scores": {"names: dev.conll": told["names: dev.conll"]}, "seconds": 1.5,
+    }  # fmt: skip
+    convert(str(tmp_path / "whole"), tmp_path / "all", "sqbert")
+    assert json.loads((tmp_path / "all/training.json").read_text())["scores"] == told
 
 
 def test_the_precision_is_chosen_or_what_loses_nothing(tiny_model: Path, tmp_path: Path) -> None:

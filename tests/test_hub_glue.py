@@ -45,6 +45,10 @@ def test_glue_comes_from_the_hub_and_is_kept_for_offline_use(tmp_path: Path) -> 
         parquet.write_table(pyarrow.table(rows), repository / "mnli" / f"{split}-00000-of-00001.parquet")
     with serve(tmp_path / "hub") as hub:
         (out,) = lines(run(READ, tmp_path / "home", hub.url))
+        asked = len(hub.requests)
+        imported = "import huggingface_hub.constants\n" + READ.replace("None)", "None, offline=True)")
+        assert lines(run(imported, tmp_path / "home", hub.url)) == [out]
+        assert len(hub.requests) == asked
     (offline,) = lines(run(READ, tmp_path / "home", hub.url, HF_HUB_OFFLINE="1"))
     assert json.loads(out) == json.loads(offline) == [
         [f"nyu-mll/glue/mnli/{split}", [["A.", "B.", "entailment"], [split, "C.", "contradiction"]]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,15 +211,14 @@ def _gold(task: GlueTask, cell: str) -> Gold | None:
 
 
 def _hub_split(name: str, split: str, offline: bool) -> Split:
-    if offline:  # read by `datasets` when it is imported
-        os.environ["HF_HUB_OFFLINE"] = "1"
     try:
-        from datasets import load_dataset
+        from datasets import config, load_dataset
     except ImportError as error:
         raise SqbertError(
             "GLUE from the hub needs the package `datasets`",
             hint="`pip install 'sqbert[data]'`, or `--data FOLDER` with GLUE's own files",
         ) from error
+    config.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE or offline
     task = TASKS[name]
     source = f"{HUB_ID}/{name}/{split}"
     try:
