@@ -23,7 +23,7 @@ from sqbert_cli.bench.flops import encoder_flops, gflop
 from sqbert_cli.bench.measure import measure, random_batch
 from sqbert_cli.bench.report import Report, compare, read_report, write_report
 from sqbert_cli.bench.statistics import change, speed_ratio, summarise
-from sqbert_cli.bench.subjects import SHAPES, Subject, load_subject
+from sqbert_cli.bench.subjects import SHAPES, Subject, is_dev_of_sst2, load_subject
 from sqbert_cli.commands.bench_runs import keep
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.network import Network
@@ -142,6 +142,26 @@ def test_time_is_up_by_the_clock(subject: Subject) -> None:
     found = measure([case()], {"tiny": subject}, runs=50, seconds=4, clock=lambda: float(next(ticks)))
     (one,) = [event for event in found if isinstance(event, Measurement)]
     assert one.times_ms == (1_000.0,) * 6  # a second each; six make an interval
+
+
+def test_what_was_timed_before_ctrl_c_is_told(subject: Subject) -> None:
+    def clock() -> float:
+        if (tick := next(ticks)) == 14:
+            raise KeyboardInterrupt
+        return float(tick)
+
+    ticks, found = iter(range(100)), list[object]()
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(measure([case()], {"tiny": subject}, runs=50, seconds=4, clock=clock))
+    (one,) = [event for event in found if isinstance(event, Measurement)]
+    assert len(one.times_ms) == 2
+
+
+def test_the_score_of_held_out_training_data_is_not_that_of_dev() -> None:
+    assert is_dev_of_sst2("sst2: glue/SST-2/dev.tsv")
+    assert is_dev_of_sst2("nyu-mll/glue/sst2/validation")
+    assert not is_dev_of_sst2("held out of glue/SST-2/train.tsv")
+    assert not is_dev_of_sst2("SST-2/mine.jsonl")
 
 
 def test_the_floor_is_measured_in_the_same_run(subject: Subject) -> None:

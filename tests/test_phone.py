@@ -173,6 +173,13 @@ def test_conditions_are_read() -> None:
     assert list(found.problems()) == []
 
 
+def test_threads_have_a_core_each_where_the_big_ones_are_few() -> None:
+    clocks = enumerate((1_800, 1_800, 1_800, 1_800, 2_400, 2_400, 2_400, 2_800))
+    found = parse_conditions([f"cpu|{index}|{mhz}000|300000|schedutil" for index, mhz in clocks])
+    assert [found.cores_for(threads) for threads in (1, 2, 4)] == [(7,), (7, 4), (7, 4, 5, 6)]
+    assert parse_conditions(CONDITIONS.splitlines()).cores_for(1) == (4, 10)
+
+
 def test_a_machine_that_says_nothing_has_no_problems() -> None:
     found = parse_conditions(["low_power|", "cpu|0|||", "zone||"])
     assert (found.battery_percent, found.thermal_status, found.big_cores) == (None, None, ())

@@ -90,19 +90,32 @@ def _measure_shape(
             contestants.append(ready)
     floors = _floors({one.case.dtype for one in contestants})
     entrants: list[Timed] = [*contestants, *floors.values()]
+    stopped: KeyboardInterrupt | None = None
+    try:
+        for waiting in _turns(entrants, runs, seconds):
+            yield Progress(shape.name, len(entrants) - len(waiting), len(entrants))
+            for entrant in waiting:
+                entrant.times_ms.append(_timed(entrant.run, clock))
+    except KeyboardInterrupt as error:
+        stopped = error
+    for one in contestants:
+        if one.times_ms:
+            subject = subjects[one.case.model]
+            work = gflop(subject.network.config, shape.batch_size, shape.length)
+            yield Measurement(one.case, tuple(one.times_ms), one.difference, work, subject.weights)
+    yield from _floor_rates(shape, {name: probe for name, probe in floors.items() if probe.times_ms})
+    if stopped:  # what there is has been told
+        raise stopped
+
+
+def _turns(entrants: Sequence[Timed], runs: int, seconds: float) -> Iterator[list[Timed]]:
+    """Yield who has not run enough, each time another one first: nobody always follows the same neighbour."""
     for turn in count():
         waiting = [entrant for entrant in entrants if not entrant.is_done(runs, seconds)]
         if not waiting:
-            break
-        yield Progress(shape.name, len(entrants) - len(waiting), len(entrants))
-        first = turn % len(waiting)  # nobody always follows the same neighbour
-        for entrant in waiting[first:] + waiting[:first]:
-            entrant.times_ms.append(_timed(entrant.run, clock))
-    for one in contestants:
-        subject = subjects[one.case.model]
-        work = gflop(subject.network.config, shape.batch_size, shape.length)
-        yield Measurement(one.case, tuple(one.times_ms), one.difference, work, subject.weights)
-    yield from _floor_rates(shape, floors)
+            return
+        first = turn % len(waiting)
+        yield waiting[first:] + waiting[:first]
 
 
 def _prepared(case: Case, subject: Subject) -> Contestant | Skipped:

@@ -64,6 +64,7 @@ def throughput(
         tried = {size: _seconds(_pipeline(task, folder, part, size), theirs) for size in BATCH_SIZES}
         best = min(tried, key=tried.__getitem__)
         ours = ["-m", "sqbert_cli", task, "--input", str(file), "--input-format", "jsonl", "--model", str(folder)]
+        ours += ["--device", "cpu"]  # as the pipeline
         commands = {f"sqbert {task}, {dtype}": [*ours, "--dtype", dtype] for dtype in dtypes}
         commands[f"pipeline, float32, batches of {best}"] = _pipeline(task, folder, file, best)
         outputs = {name: Path(scratch) / str(number) for number, name in enumerate(commands)}

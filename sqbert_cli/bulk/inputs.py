@@ -47,12 +47,17 @@ def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
 def _below(folder: Path) -> Iterator[Path]:
     """All that is in a folder and in those below, links to folders too, each folder once."""
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
         yield from (Path(place, name) for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    """What cannot be listed is not left out in silence."""
+    raise error
 
 
 def _matching(pattern: str) -> list[str]:

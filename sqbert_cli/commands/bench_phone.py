@@ -47,11 +47,10 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
 
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
     from sqbert_cli.bench.cases import Case
-    from sqbert_cli.bench.report import compare, read_comparable
-    from sqbert_cli.commands.bench_runs import draw, keep, shown
+    from sqbert_cli.bench.report import read_comparable
+    from sqbert_cli.commands.bench_runs import draw, keep, show_changes, shown
     from sqbert_cli.phone.measure import measure
     from sqbert_cli.phone.session import Found, new_report, purged
-    from sqbert_cli.views.bench import show_comparison
     from sqbert_cli.views.phone import show_found, show_phone
 
     report, models = new_report(target), wish.models or DEFAULT_MODELS
@@ -69,15 +68,16 @@ def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
                 if isinstance(event, Found):
                     show_found(event)
     finally:  # of a run that was stopped, what there is
-        if course.purge:
-            for found in purged(target):
+        try:
+            if report.measurements:
+                keep(report, wish.json, lambda: show_phone(report, markdown=wish.markdown))
+        finally:
+            for found in purged(target) if course.purge else ():
                 show_found(found)
-        if report.measurements:
-            keep(report, wish.json, lambda: show_phone(report, markdown=wish.markdown))
     if wish.plot is not None:
         draw(report, wish.plot)
     if before is not None:
-        show_comparison(compare(before, report), report.baseline, markdown=wish.markdown)
+        show_changes(before, report, markdown=wish.markdown)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from sqbert_cli.bench.report import Report, compare, read_comparable, write_repo
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
 from sqbert_cli.bench.throughput import TaskName, throughput
 from sqbert_cli.checkpoint import write_checkpoint
-from sqbert_cli.console import printable, talk
+from sqbert_cli.console import printable, show_warning, talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadKind
 from sqbert_cli.models import load_checkpoint
@@ -85,7 +85,14 @@ def run_bench(
     if plot is not None:
         draw(report, plot)
     if before is not None:
-        show_comparison(compare(before, report), report.baseline, markdown=markdown)
+        show_changes(before, report, markdown=markdown)
+
+
+def show_changes(before: Report, report: Report, *, markdown: bool) -> None:
+    then, now = (one.machine.get("processor") for one in (before, report))
+    if then != now:
+        show_warning(f"the earlier run was on {then}, this one on {now}: a change may be that of the machine")
+    show_comparison(compare(before, report), report.baseline, markdown=markdown)
 
 
 def keep(report: Report, path: Path | None, show: Callable[[], None]) -> None:

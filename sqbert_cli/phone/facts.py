@@ -76,6 +76,11 @@ class Conditions:
         known = [cpu.max_khz for cpu in self.cpus if cpu.max_khz]
         return tuple(cpu.index for cpu in self.cpus if known and cpu.max_khz == max(known))
 
+    def cores_for(self, threads: int) -> tuple[int, ...]:
+        """The big ones; where there are fewer of them than threads, the next fastest too."""
+        ranked = sorted((-cpu.max_khz, cpu.index) for cpu in self.cpus if cpu.max_khz)
+        return tuple(index for _, index in ranked[: max(threads, len(self.big_cores))])
+
     def too_warm(self) -> Iterator[str]:
         """What waiting mends."""
         if self.battery_celsius is not None and self.battery_celsius > WARMEST_BATTERY:

@@ -105,7 +105,7 @@ def _time(errand: Errand, runtime: Runtime, threads: int) -> Iterator[Event]:
     result, differences = _carried_out(errand, runtime, threads, runs)
     report.measurements += _measurements(runtime, errand, result, differences)
     signs = throttling(result, _highest(before), before.too_warm())
-    report.runs.append(PhoneRun(result, signs, is_pinned(result, before.big_cores), differences))
+    report.runs.append(PhoneRun(result, signs, is_pinned(result, before.cores_for(threads)), differences))
     report.conditions.append(ask_conditions(errand.target.link))  # after what is to be kept is kept
     signs += report.conditions[-1].too_warm()
     yield Found(f"{runtime.name}, {counted(threads)}", f"timed, {len(result.watched)} runs of each model")
@@ -113,14 +113,14 @@ def _time(errand: Errand, runtime: Runtime, threads: int) -> Iterator[Event]:
 
 def _carried_out(errand: Errand, runtime: Runtime, threads: int, runs: int) -> tuple[Result, dict[str, float]]:
     """Return what the phone says, and how far its logits are from ours."""
-    cores = errand.report.conditions[-1].big_cores
+    conditions = errand.report.conditions[-1]
     plan = Plan(
         weights=[cargo.sha256 for cargo in errand.cargos],
         threads=threads,
         warmup=errand.course.warmup,
         runs=runs,
-        cpus=cores,
-        watched=[f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq" for core in cores],
+        cpus=conditions.cores_for(threads),
+        watched=[f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq" for core in conditions.big_cores],
     )
     with job_on(runtime) as job:
         place(runtime, job, errand.inputs)

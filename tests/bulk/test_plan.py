@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -170,3 +171,19 @@ def test_what_differs_is_named() -> None:
     assert list(differences(old, new)) == [
         "answer threshold was 0.0, now 0.5", "input `a` has changed", "input `b` is gone", "input `d` is new",
     ]  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "private").mkdir()
+    for name in ("a.jsonl", "private/b.jsonl"):
+        (tmp_path / name).write_text('{"text": "a"}\n')
+    scandir = os.scandir
+
+    def refused(place: str) -> Any:
+        if str(place).endswith("private"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError, match="private"):
+        find_inputs(str(tmp_path), any_ending=False)
