@@ -103,7 +103,7 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     heads = read_heads(values, list(state))
     if not any(head.kind in ("sequence", "pooler") for head in heads):  # nothing of ours reads it: a leftover
         state = {name: tensor for name, tensor in state.items() if not name.startswith("transformer.pooler.")}
-    tokenizer = Tokenizer.read(folder, lowercase=_lowercase(folder))
+    tokenizer = Tokenizer.read(folder, **_normalizing(folder))
     if tokenizer.vocab_size > config.vocab_size:
         raise SqbertError(
             f"`{folder}`: the tokenizer has {tokenizer.vocab_size} word pieces, the embeddings {config.vocab_size}"
@@ -141,9 +141,16 @@ def weights_hash(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def _lowercase(folder: Path) -> bool:
+def _normalizing(folder: Path) -> dict[str, Any]:
+    """What transformers' settings say to `Tokenizer.read`."""
     file = folder / "tokenizer_config.json"
-    return bool(read_object(file).get("do_lower_case", True)) if file.is_file() else True
+    values = read_object(file) if file.is_file() else {}
+    accents = values.get("strip_accents")
+    return {
+        "lowercase": bool(values.get("do_lower_case", True)),
+        "strip_accents": None if accents is None else bool(accents),
+        "handle_chinese_chars": bool(values.get("tokenize_chinese_chars", True)),
+    }
 
 
 def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
@@ -166,9 +173,12 @@ def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]
 
 def _tokenizer_values(checkpoint: Checkpoint) -> dict[str, Any]:
     """What transformers wants to know of a tokenizer beside `tokenizer.json`."""
+    normalizer = checkpoint.tokenizer.normalizer
     return {
         "tokenizer_class": "BertTokenizer",
         "do_lower_case": checkpoint.tokenizer.lowercase,
+        "strip_accents": normalizer.get("strip_accents"),
+        "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
         "model_max_length": checkpoint.config.max_position_embeddings,
     }
 

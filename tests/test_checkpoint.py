@@ -171,6 +171,25 @@ def test_transformers_reads_our_tokenizer_as_we_do(
         assert theirs(text)["input_ids"] == ours.input_ids
 
 
+@pytest.mark.parametrize("accents", [None, True, False])
+@pytest.mark.parametrize("ideographs", [True, False])
+def test_accents_and_ideographs_are_read_as_transformers_reads_them(
+    tiny_model: Path, vocabulary: Path, tmp_path: Path, accents: bool | None, ideographs: bool
+) -> None:
+    settings = {"do_lower_case": True, "strip_accents": accents, "tokenize_chinese_chars": ideographs}
+    write_checkpoint(read_checkpoint(tiny_model), tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_bytes((vocabulary / "vocab.txt").read_bytes())
+    config = {"tokenizer_class": "BertTokenizer", **settings}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    text = "G\u00f3od f\u00fcn a\u65e5b"
+    ours = read_checkpoint(tmp_path)
+    (ids,) = ours.tokenizer.encode([text])
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"][1:-1] == ids
+    write_checkpoint(ours, tmp_path / "again")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "again")(text)["input_ids"][1:-1] == ids
+
+
 @pytest.mark.parametrize("content", [b"hello", b".", b"", b"PK\x03\x04"])
 def test_a_damaged_pickle_is_refused(tiny_model: Path, tmp_path: Path, content: bytes) -> None:
     write_checkpoint(read_checkpoint(tiny_model), tmp_path)

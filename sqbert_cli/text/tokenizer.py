@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle, islice, pairwise
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Encoding
 from tokenizers import Tokenizer as PieceTokenizer
@@ -37,13 +38,24 @@ class Tokenizer:
     sep_id: int
 
     @classmethod
-    def read(cls, folder: Path, lowercase: bool = True) -> Tokenizer:
-        """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`."""
+    def read(
+        cls, folder: Path, lowercase: bool = True, strip_accents: bool | None = None, handle_chinese_chars: bool = True
+    ) -> Tokenizer:
+        """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`, which the rest is for.
+
+        Accents go with upper case, if `strip_accents` says nothing else.
+        """
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
         if not file.is_file() and not vocabulary.is_file():
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
         check_size(file if file.is_file() else vocabulary)
-        pieces = _parse(file) if file.is_file() else _from_vocabulary(vocabulary, lowercase)
+        pieces = (
+            _parse(file)
+            if file.is_file()
+            else _from_vocabulary(
+                vocabulary, lowercase=lowercase, strip_accents=strip_accents, handle_chinese_chars=handle_chinese_chars
+            )
+        )
         pieces.no_truncation()
         pieces.no_padding()
         cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
@@ -52,9 +64,14 @@ class Tokenizer:
         return cls(pieces, cls_id, sep_id)
 
     @property
+    def normalizer(self) -> Mapping[str, Any]:
+        """What BERT's own does with a text before it is cut into words: `lowercase`, `strip_accents` and others."""
+        found = json.loads(self.pieces.to_str()).get("normalizer") or {}
+        return next((one for one in (found, *found.get("normalizers", ())) if one["type"] == "BertNormalizer"), {})
+
+    @property
     def lowercase(self) -> bool:
-        normalizer = json.loads(self.pieces.to_str()).get("normalizer") or {}
-        return bool(normalizer.get("lowercase", False))
+        return bool(self.normalizer.get("lowercase", False))
 
     @property
     def mask_id(self) -> int:
@@ -136,8 +153,8 @@ def _parse(file: Path) -> PieceTokenizer:
         raise SqbertError(f"`{file}` is not a tokenizer: {error}") from error
 
 
-def _from_vocabulary(file: Path, lowercase: bool) -> PieceTokenizer:
+def _from_vocabulary(file: Path, **settings: Any) -> PieceTokenizer:
     try:
-        return PieceTokenizer.from_str(BertWordPieceTokenizer(str(file), lowercase=lowercase).to_str())
+        return PieceTokenizer.from_str(BertWordPieceTokenizer(str(file), **settings).to_str())
     except Exception as error:  # likewise
         raise SqbertError(f"`{file}` is not a vocabulary of word pieces: {error}") from error
