@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os import PathLike, fspath
+
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.engines.packed import pack
 from sqbert_cli.model.config import DeviceName, DtypeName
@@ -19,7 +21,7 @@ __all__ = ["Record", "classify", "classify_any", "embed", "fill_masks", "find_an
 
 
 def load(
-    name: str | None = None,
+    name: str | PathLike[str] | None = None,
     *,
     device: DeviceName = "auto",
     dtype: DtypeName = "auto",
@@ -33,7 +35,7 @@ def load(
     """
     use_threads(threads)
     place = choose_device(device)
-    checkpoint = load_checkpoint(name, offline=offline)
+    checkpoint = load_checkpoint(None if name is None else fspath(name), offline=offline)
     checkpoint.network.to(place, choose_dtype(dtype, place)).eval()
     pack(checkpoint.network.transformer)
     return checkpoint

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from sqbert_cli import classify, load
 from sqbert_cli.cli import boundary
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Classification, Record
 from tests.conftest import ROOT, run_sqbert
 from tests.streams import many, piped
@@ -367,6 +369,19 @@ def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.Monkey
     ran = run_sqbert("classify", "日本語", "--model", tiny_model, is_forked=False)
     assert ran.status == 0, ran.err
     assert jsonl(ran.out)[0]["text"] == "日本語"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"device": "gpu"}, "device `gpu` is none of"),
+        ({"dtype": "fp16"}, "no precision `fp16`"),
+        ({"name": Path("typo")}, "no model `typo`"),
+    ],
+)
+def test_what_a_program_may_get_wrong_is_told(settings: dict[str, Any], said: str, tiny_model: Path) -> None:
+    with pytest.raises(SqbertError, match=said):
+        load(**{"name": tiny_model, **settings})
 
 
 def test_a_long_text_is_read_to_its_end(tiny_model: Path) -> None:

@@ -22,10 +22,11 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.records import Entities, Record, Span, Word
 from sqbert_cli.tasks.choose import Source, choose_dataset, choose_test, counts_of, fields_of, parse_multi, problems_of
-from sqbert_cli.tasks.dataset import Dataset
+from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import Draws, hide_words
-from sqbert_cli.tasks.nli import read_nli
+from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
+from sqbert_cli.tasks.nli import nli_dataset, read_nli
 from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
@@ -353,6 +354,26 @@ def test_tags_of_other_schemes_are_scored_as_what_they_mean(tags: tuple[str, ...
     words = tuple(Word(2 * place, 2 * place + 1) for place in range(4))
     record = Record("a b c d", spans=(Span(0, 3, "PER"), Span(6, 7, "LOC")))
     assert set(score_entities([Entities(record, (), words, tags)]).metrics.values()) == {1.0}
+
+
+def test_where_there_is_nothing_to_find_nothing_is_scored() -> None:
+    empty = Entities(Record("a", spans=()), (), (Word(0, 1),), ("O",))
+    assert set(score_entities([empty]).metrics.values()) == {0.0}  # as seqeval has it
+
+
+def test_entities_that_cut_words_are_told_when_a_model_is_judged(many_heads: Path, tmp_path: Path) -> None:
+    rows = [{"text": "YorkLondon", "entities": [{"start": 0, "end": 4, "label": "LOC"}]}]
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    ran = run_sqbert("evaluate", "--task", "ner", "--input", tmp_path / "a.jsonl", "--model", many_heads)
+    assert ran.status == 0, ran.err
+    assert "entities that cut a word; it is learnt whole (1)" in " ".join(ran.err.split())
+
+
+def test_pairs_of_one_premise_are_held_out_together() -> None:
+    pairs = [Record(f"premise {n}", f"{m}", gold=label) for n in range(20) for m, label in enumerate(NLI_LABELS)]
+    dataset = nli_dataset(Split(name="all", records=tuple(pairs)), None, 42)
+    learnt, held_out = ({record.text for record in split.records} for split in (dataset.train, dataset.dev[0]))
+    assert (len(learnt), len(held_out), learnt & held_out) == (18, 2, set())
 
 
 def test_entailment_is_judged_whatever_the_first_head_is_for(tmp_path: Path) -> None:

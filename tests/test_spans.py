@@ -77,6 +77,7 @@ def test_windows_cover_every_piece_once(lengths: list[int], room: int, data: st.
         ("B-PER I-PER B-LOC", [(0, 2, "PER"), (2, 3, "LOC")]),
         ("B-PER I-LOC", [(0, 1, "PER"), (1, 2, "LOC")]),
         ("S-PER S-PER B-LOC E-LOC O", [(0, 1, "PER"), (1, 2, "PER"), (2, 4, "LOC")]),
+        ("U-PER B-LOC I-LOC L-LOC O", [(0, 1, "PER"), (1, 4, "LOC")]),  # BILOU
         ("PER PER O PER", [(0, 2, "PER"), (3, 4, "PER")]),
         ("", []),
     ],

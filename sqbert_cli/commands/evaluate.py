@@ -86,6 +86,7 @@ def evaluate(
     from sqbert_cli.tasks.dataset import bad_lines
     from sqbert_cli.tasks.glue import glue_head
     from sqbert_cli.tasks.metrics import Scores
+    from sqbert_cli.tasks.spans import entity_problems
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     fields = fields_of(task, text_field, pair_field, label_field)
@@ -98,6 +99,8 @@ def evaluate(
     else:
         wanted, ask = checkpoint.head(KINDS.get(task or "", "sequence"), head), partial(judge, name=head)
     test = choose_test(task, source, wanted)
+    for problem in (problem for split in test.splits if wanted.kind == "token" for problem in entity_problems(split)):
+        show_warning(problem)
     results = {
         split.name: ask(checkpoint=checkpoint, split=split, metrics=test.metrics, wanted=test.head)
         for split in test.splits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import get_args
 
 import torch
 
@@ -23,8 +24,9 @@ def choose_device(name: DeviceName) -> torch.device:
     }
     if name == "auto":
         name = next(device for device, ready in available.items() if ready)
-    if not available[name]:
-        raise SqbertError(f"device `{name}` is not available here", hint="use `--device auto`")
+    if not available.get(name):
+        problem = "is not available here" if name in available else "is none of cuda, mps, cpu"
+        raise SqbertError(f"device `{name}` {problem}", hint="use `auto`")
     if name == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # on new GPUs it is preferred, and plans anew for each shape
     return torch.device(name)
@@ -35,6 +37,8 @@ def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     if name == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if fast else torch.float32
+    if name not in get_args(DtypeName):
+        raise SqbertError(f"no precision `{name}`", hint=f"expected {', '.join(get_args(DtypeName))}")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 

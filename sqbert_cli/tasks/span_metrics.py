@@ -28,8 +28,8 @@ def score_entities(results: Sequence[Entities]) -> Scores:
     """Compare found entities with gold ones, word by word: F1 as conlleval has it, and strict."""
     gold = [span_tags(word_spans(r.record.spans or (), r.words), len(r.words)) for r in results]
     found = [_iob2(result.tags) for result in results]
-    if all(tag == OUTSIDE for row in gold + found for tag in row):  # nothing to find, nothing found
-        return Scores(dict.fromkeys(ENTITY_METRICS, 1.0))
+    if all(tag == OUTSIDE for row in gold + found for tag in row):  # of nothing seqeval can make no report
+        return Scores(dict.fromkeys(ENTITY_METRICS, 0.0))
     metrics = {
         "f1": f1_score(gold, found, zero_division=0),
         "strict_f1": f1_score(gold, found, mode="strict", scheme=IOB2, zero_division=0),

@@ -1,4 +1,4 @@
-"""Tags of words (IOB1, IOB2, BIOES, or bare names) to spans of words, and back."""
+"""Tags of words (IOB1, IOB2, BIOES, BILOU, or bare names) to spans of words, and back."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from sqbert_cli.records import Span
 
 OUTSIDE = "O"
-PREFIXES = ("B", "I", "E", "S")
+PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"}
+"""Those of BIOES, and what BILOU and BMES call them."""
 
 
 def split_tag(tag: str) -> tuple[str, str]:
     """`B-PER` is (`B`, `PER`); a name without a prefix goes on where its neighbour has the same: (`I`, `PER`)."""
     prefix, dash, label = tag.partition("-")
-    return (prefix, label) if dash and prefix in PREFIXES else ("I", tag)
+    return (PREFIXES[prefix], label) if dash and prefix in PREFIXES else ("I", tag)
 
 
 def tag_spans(tags: Iterable[str]) -> list[Span]:
