@@ -125,7 +125,7 @@ def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig) -> 
         raise SqbertError(
             f"model `{checkpoint.name}` tells {', '.join(head.labels)}; the task wants {', '.join(wanted.labels)}",
             hint="another head is chosen with `--head`; a model without names for its labels (`LABEL_0`) gets them as "
-            "`id2label` in its `config.json`",
+            "`id2label` in the `config.json` that `sqbert models convert` writes",
         )
 
 

@@ -78,7 +78,8 @@ def nli_head(checkpoint: Checkpoint) -> HeadConfig:
         return heads[0]
     raise SqbertError(
         f"model `{checkpoint.name}` has no head with labels for entailment and contradiction",
-        hint="use `--method embedding`, or name the labels as `id2label` in its `config.json`",
+        hint="use `--method embedding`, or name the labels as `id2label` in the `config.json` that "
+        "`sqbert models convert` writes",
     )
 
 
