@@ -33,6 +33,7 @@ from sqbert_cli.files import UNFINISHED
 from sqbert_cli.training.run import Run  # imported before the forks, as all that training needs
 from tests.fuzz.models import tiny
 from tests.hub_server import commit_of, serve
+from tests.procs import writers
 
 TEXTS = 3_000
 DONE = ("is there already", "already holds a model")
@@ -139,22 +140,12 @@ def _one(scenario: Scenario, folder: Path, draw: random.Random, lasts: float, ta
 def end_the_rest(scenario: Scenario) -> None:
     """Kill what killed commands had started: Ray's workers go within seconds, its agents wait for minutes."""
     while folder := scenario.environment.get("RAY_TMPDIR"):
-        if not (rest := _writers(folder)):
+        if not (rest := set(writers(f"{folder}/"))):
             return
         for process in rest:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.1)
-
-
-def _writers(folder: str) -> set[int]:
-    """Processes that have a file open there, as Ray's have their logs."""
-    found = set()
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):  # gone, or not ours
-            if os.readlink(descriptor).startswith(f"{folder}/"):
-                found.add(int(descriptor.parts[2]))
-    return found
 
 
 def _wait(process: BaseProcess, folder: Path, draw: random.Random, lasts: float) -> None:

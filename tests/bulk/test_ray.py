@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from sqbert_cli.cli import app
 from tests.conftest import ROOT, Ran, run_sqbert
+from tests.procs import command_lines, writers
 
 WORDS = ["the", "a", "film", "was", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated", "great"]
 
@@ -153,16 +154,6 @@ def until(true: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     raise TimeoutError
 
 
-def writers(folder: Path) -> Iterator[int]:
-    """Processes that write in a folder just now."""
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(descriptor).startswith(f"{folder}/.part-"):
-                yield int(descriptor.parts[2])
-        except OSError:
-            continue
-
-
 @pytest.fixture
 def long_job(many_heads: Path, cluster: str, tmp_path: Path) -> list[str | Path]:
     """Twelve shards that take a moment each."""
@@ -175,7 +166,7 @@ def long_job(many_heads: Path, cluster: str, tmp_path: Path) -> list[str | Path]
 def test_a_worker_that_is_killed_costs_no_record(long_job: list[str | Path], tmp_path: Path) -> None:
     process = start(*long_job)
     until(lambda: parts(tmp_path / "out"), process)
-    victim = until(lambda: next(writers(tmp_path / "out"), None), process)
+    victim = until(lambda: next(writers(f"{tmp_path}/out/.part-"), None), process)
     os.kill(victim, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, ""), err
@@ -188,7 +179,7 @@ def test_a_node_that_is_lost_costs_no_record(long_job: list[str | Path], nodes: 
     third = nodes.add_node(num_cpus=1)
     process = start(*long_job, "--workers", "3")
     busy: set[int] = set()
-    until(lambda: busy.update(writers(tmp_path / "out")) or len(busy) == 3, process)
+    until(lambda: busy.update(writers(f"{tmp_path}/out/.part-")) or len(busy) == 3, process)
     nodes.remove_node(third, allow_graceful=False)
     out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (0, ""), err
@@ -261,8 +252,7 @@ def test_a_ray_of_its_own_ends_with_the_command_and_talks_little(many_heads: Pat
     assert second.startswith("1 of 1 shards, 10 of 10 records, ")
     assert last.startswith(f"10 results in `{tmp_path / 'out'}`, ")
     assert ids(tmp_path / "out") == list(range(10))
-    command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.is_file()]
-    assert not any(str(tmp_path).encode() in line for line in command_lines)
+    assert not any(str(tmp_path).encode() in line for line in command_lines())
 
 
 # What can be wrong
