@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,14 @@ def test_transformers_reads_our_tokenizer_as_we_do(
     for text in ("The film was GOOD!", "unlike it, very"):
         (ours,) = checkpoint.tokenizer.windows(checkpoint.tokenizer.encode([text])[0], None, 64)
         assert theirs(text)["input_ids"] == ours.input_ids
+
+
+def test_a_tokenizer_that_leaves_texts_as_they_are_is_written_too(tiny_model: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    file = tmp_path / "model/tokenizer.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": None}))
+    write_checkpoint(read_checkpoint(tmp_path / "model"), tmp_path / "again")
+    assert json.loads((tmp_path / "again/tokenizer_config.json").read_text())["do_lower_case"] is False
 
 
 @pytest.mark.parametrize("accents", [None, True, False])

@@ -87,7 +87,10 @@ def test_a_pipe_is_no_text_to_be_read_twice(tokenizer: Tokenizer, tmp_path: Path
 def test_records_are_no_running_text(name: str, tokenizer: Tokenizer, tmp_path: Path) -> None:
     line = b'{"text": "the film was good and it was very fun"}\n' * 9
     (tmp_path / name).write_bytes(gzip.compress(line) if name.endswith(".gz") else line)
-    for read in (lambda path: read_text([path], 1_000), lambda path: token_key(path, tokenizer)):
+    for read in (
+        lambda path: read_text([path], 1_000),
+        lambda path: list(tokenize(path, tokenizer, tmp_path / "cache")),
+    ):
         with pytest.raises(SqbertError, match="not running text"):
             read(tmp_path / name)
 

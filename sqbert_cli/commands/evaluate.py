@@ -99,8 +99,9 @@ def evaluate(
     else:
         wanted, ask = checkpoint.head(KINDS.get(task or "", "sequence"), head), partial(judge, name=head)
     test = choose_test(task, source, wanted)
-    for problem in (problem for split in test.splits if wanted.kind == "token" for problem in entity_problems(split)):
-        show_warning(problem)
+    for split in test.splits if wanted.kind == "token" else ():
+        for problem in entity_problems(split):
+            show_warning(problem)
     results = {
         split.name: ask(checkpoint=checkpoint, split=split, metrics=test.metrics, wanted=test.head)
         for split in test.splits

@@ -25,7 +25,7 @@ def choose_device(name: DeviceName) -> torch.device:
     if name == "auto":
         name = next(device for device, ready in available.items() if ready)
     if not available.get(name):
-        problem = "is not available here" if name in available else "is none of cuda, mps, cpu"
+        problem = "is not available here" if name in available else f"is none of {', '.join(available)}"
         raise SqbertError(f"device `{name}` {problem}", hint="use `auto`")
     if name == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)  # on new GPUs it is preferred, and plans anew for each shape
@@ -39,7 +39,7 @@ def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if fast else torch.float32
     if name not in get_args(DtypeName):
         raise SqbertError(f"no precision `{name}`", hint=f"expected {', '.join(get_args(DtypeName))}")
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+    return getattr(torch, name)
 
 
 def use_threads(count: int | None) -> None:

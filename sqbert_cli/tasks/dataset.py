@@ -141,6 +141,19 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
     return replace(split, records=tuple(train)), Split(name=f"held out of {split.name}", records=tuple(dev))
 
 
+def hold_out_texts(split: Split, seed: int) -> tuple[Split, Split]:
+    """Take a tenth of the texts away as dev, drawn by seed; all that is asked or claimed of one goes together."""
+    texts = sorted({record.text for record in split.records})
+    random.Random(seed).shuffle(texts)
+    dev_texts = set(texts[: max(1, round(len(texts) * HELD_OUT_SHARE))])
+    dev, train = (
+        tuple(record for record in split.records if (record.text in dev_texts) is wanted) for wanted in (True, False)
+    )
+    if not train:
+        raise SqbertError(f"`{split.name}` has too few texts to hold some out", hint="name a file of others: `--dev`")
+    return replace(split, records=train), Split(name=f"held out of {split.name}", records=dev)
+
+
 def check(dataset: Dataset) -> list[str]:
     """Return what the user should know of the data; raise `SqbertError` where there is nothing to learn."""
     if dataset.head.kind == "sequence":

@@ -218,7 +218,7 @@ def _hub_split(name: str, split: str, offline: bool) -> Split:
             "GLUE from the hub needs the package `datasets`",
             hint="`pip install 'sqbert[data]'`, or `--data FOLDER` with GLUE's own files",
         ) from error
-    config.HF_HUB_OFFLINE = config.HF_HUB_OFFLINE or offline
+    config.HF_HUB_OFFLINE |= offline  # the environment was read when it was imported
     task = TASKS[name]
     source = f"{HUB_ID}/{name}/{split}"
     try:

@@ -11,9 +11,8 @@ from pathlib import Path
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.tasks.dataset import Dataset, Split, make_split
+from sqbert_cli.tasks.dataset import Dataset, Split, hold_out_texts, make_split
 from sqbert_cli.tasks.glue import TASKS
-from sqbert_cli.tasks.spans import hold_out_texts
 from sqbert_cli.text.fields import FoundFields
 from sqbert_cli.text.files import name_of, read_lines
 from sqbert_cli.text.readers import Format, guess_format, is_stream, read_records

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Span
-from sqbert_cli.tasks.dataset import HELD_OUT_SHARE, Dataset, Split, make_split, under
+from sqbert_cli.tasks.dataset import Dataset, Split, hold_out_texts, make_split, under
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.text.conll import split_columns
 from sqbert_cli.text.fields import Fields, QuestionFields
@@ -74,19 +73,6 @@ def question_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
     known, held_out = (train, dev) if dev else hold_out_texts(train, seed)
     head = HeadConfig(name="qa", kind="span")
     return Dataset(name="qa", head=head, metrics=(), train=known, dev=(held_out,))
-
-
-def hold_out_texts(split: Split, seed: int) -> tuple[Split, Split]:
-    """Take a tenth of the texts away as dev, drawn by seed; all questions of a context go together."""
-    texts = sorted({record.text for record in split.records})
-    random.Random(seed).shuffle(texts)
-    dev_texts = set(texts[: max(1, round(len(texts) * HELD_OUT_SHARE))])
-    dev, train = (
-        tuple(record for record in split.records if (record.text in dev_texts) is wanted) for wanted in (True, False)
-    )
-    if not train:
-        raise SqbertError(f"`{split.name}` has too few texts to hold some out", hint="name a file of others: `--dev`")
-    return replace(split, records=train), Split(name=f"held out of {split.name}", records=dev)
 
 
 def entity_counts(split: Split) -> str:

@@ -48,7 +48,6 @@ class Tokenized:
 
 def read_paragraphs(path: Path) -> Iterator[str]:
     """Yield the lines of a text file that are not blank."""
-    _check_form(path)
     return (line for line, _ in _lines(path) if line)
 
 
@@ -56,7 +55,6 @@ def token_key(path: Path, tokenizer: Tokenizer) -> str:
     """Name a text by its bytes and by what its word pieces depend on."""
     if path.exists() and not path.is_file():
         raise SqbertError(f"`{path}` is no plain file", hint="it is read more than once: write it into a file first")
-    _check_form(path)
     digest = sha256(f"{CACHE_FORMAT} {path.suffix} {tokenizer.pieces.to_str()}".encode())
     try:
         return digest_of(path, digest)[:32]
@@ -91,13 +89,6 @@ def tokenize(path: Path, tokenizer: Tokenizer, folder: Path) -> Iterator[Tokeniz
         raise SqbertError(f"`{path}` has changed while it was read", hint="start again when it is finished")
     with whole_file(folder / f"{key}.edges") as file:
         file.write((edges + array("q", [written]) if len(edges) > 1 else paragraphs).tobytes())
-
-
-def _check_form(path: Path) -> None:
-    if (format := guess_format(path)) != "text":
-        raise SqbertError(
-            f"`{path}` is {format}, not running text", hint="a paragraph a line; `jq -r .text` takes texts out of JSONL"
-        )
 
 
 def _state(path: Path) -> tuple[int, int] | None:
@@ -159,6 +150,10 @@ def _cut(line: str, position: int) -> Iterator[_Part]:
 
 def _lines(path: Path) -> Iterator[tuple[str, int]]:
     """Yield each line, and how many bytes of the file have been read."""
+    if (format := guess_format(path)) != "text":
+        raise SqbertError(
+            f"`{path}` is {format}, not running text", hint="a paragraph a line; `jq -r .text` takes texts out of JSONL"
+        )
     position = 0
 
     def note(done: int) -> None:

@@ -38,24 +38,16 @@ class Tokenizer:
     sep_id: int
 
     @classmethod
-    def read(
-        cls, folder: Path, lowercase: bool = True, strip_accents: bool | None = None, handle_chinese_chars: bool = True
-    ) -> Tokenizer:
-        """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`, which the rest is for.
+    def read(cls, folder: Path, **settings: Any) -> Tokenizer:
+        """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`.
 
-        Accents go with upper case, if `strip_accents` says nothing else.
+        `settings`, for the latter, are those of `BertWordPieceTokenizer`: `lowercase`, `strip_accents` and others.
         """
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
         if not file.is_file() and not vocabulary.is_file():
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
         check_size(file if file.is_file() else vocabulary)
-        pieces = (
-            _parse(file)
-            if file.is_file()
-            else _from_vocabulary(
-                vocabulary, lowercase=lowercase, strip_accents=strip_accents, handle_chinese_chars=handle_chinese_chars
-            )
-        )
+        pieces = _parse(file) if file.is_file() else _from_vocabulary(vocabulary, **settings)
         pieces.no_truncation()
         pieces.no_padding()
         cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
@@ -67,7 +59,7 @@ class Tokenizer:
     def normalizer(self) -> Mapping[str, Any]:
         """What BERT's own does with a text before it is cut into words: `lowercase`, `strip_accents` and others."""
         found = json.loads(self.pieces.to_str()).get("normalizer") or {}
-        return next((one for one in (found, *found.get("normalizers", ())) if one["type"] == "BertNormalizer"), {})
+        return next((one for one in (found, *found.get("normalizers", ())) if one.get("type") == "BertNormalizer"), {})
 
     @property
     def lowercase(self) -> bool:

@@ -59,10 +59,10 @@ class Computer:
             **options,
         )
 
-    def sqbert(self, *words: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    def sqbert(self, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
         """Run our command to its end, forked from a process in the phone's network."""
         python = command(*self.namespace.on_computer([]))
-        return self.run([sys.executable, *python, *words], **{"cwd": ROOT, "timeout": 900, **options})
+        return self.run([sys.executable, *python, *words], cwd=ROOT, timeout=900)
 
     def start(
         self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, **options: Any

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.procs import pids
+
 from . import roots
 
 NEW_MOUNTS, NEW_USERS, NEW_PIDS, NEW_NETWORK = 0x00020000, 0x10000000, 0x20000000, 0x40000000
@@ -35,8 +37,8 @@ def main() -> None:
     network = _network(outer)
     os.kill(outer, signal.SIGKILL)  # the first process dies with it, and so do all of its namespace
     os.waitpid(outer, 0)
-    while network and (pids := [pid for pid in _pids() if _network(pid) == network]):
-        for pid in pids:
+    while network and (left := [pid for pid in pids() if _network(pid) == network]):
+        for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -83,10 +85,6 @@ def _fork_first(build: Callable[[], None]) -> None:
 def _raise_loopback() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", UP))
-
-
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def _network(pid: int) -> int | None:

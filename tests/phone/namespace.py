@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.procs import pids
+
 PACKAGES_ROOT = Path(__file__).parents[2]
 ANDROID_PATH = "/product/bin:/system_ext/bin:/system/bin:/system/xbin:/odm/bin:/vendor/bin:/vendor/xbin"
 
@@ -89,8 +91,7 @@ class Namespace:
 
     def processes(self) -> list[Process]:
         """All that runs on the phone but its first process."""
-        pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
-        found = (self._process(pid) for pid in pids if pid != self.first)
+        found = (self._process(pid) for pid in pids() if pid != self.first)
         return [process for process in found if process]
 
     def _process(self, pid: int) -> Process | None:

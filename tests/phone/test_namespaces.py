@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.procs import pids
+
 from .namespace import wait_until
 from .phone import overlay_phone
 
@@ -45,10 +47,10 @@ def test_nothing_is_left_by_tests_that_are_killed(tmp_path: Path) -> None:
 def _members(network: int) -> list[str]:
     """The processes that are in a network namespace."""
     found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for pid in pids():
         try:
-            if os.stat(f"/proc/{name}/ns/net").st_ino == network:
-                found.append(Path(f"/proc/{name}/cmdline").read_text())
+            if os.stat(f"/proc/{pid}/ns/net").st_ino == network:
+                found.append(Path(f"/proc/{pid}/cmdline").read_text())
         except OSError:
             continue  # it has ended
     return found
