@@ -26,8 +26,9 @@ from sqbert_cli.text.files import read_text
 from sqbert_cli.text.pieces import read_pieces
 from sqbert_cli.text.readers import read_records
 from sqbert_cli.text.tokenizer import Tokenizer
-from sqbert_cli.training.optimise import OptimiserSettings, Trainer, make_trainer
+from sqbert_cli.training.optimise import Trainer, make_trainer
 from sqbert_cli.training.run import Run, take_best
+from sqbert_cli.training.settings import OptimiserSettings
 from tests.conftest import ROOT, run_sqbert
 from tests.fuzz.engine import Fuzzed, fuzz
 from tests.fuzz.phones import RESULT, with_mark

@@ -30,12 +30,13 @@ from sqbert_cli.tasks.nli import nli_dataset, read_nli
 from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
+from sqbert_cli.training.finetune import Evaluation, finetune, with_heads
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.lessons import LeftOut
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.settings import FinetuneSettings
 from tests.conftest import run_sqbert
 
 FILLERS = ["the", "a", "was", "is", "not", "very", "and", "but", "it", "i"]

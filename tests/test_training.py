@@ -31,13 +31,14 @@ from sqbert_cli.records import Classification, Record, Span
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.training.examples import label_weights
-from sqbert_cli.training.finetune import Evaluation, FinetuneSettings, finetune, with_heads
+from sqbert_cli.training.finetune import Evaluation, finetune, with_heads
 from sqbert_cli.training.guides import Guidance
 from sqbert_cli.training.heads import network_with_heads
-from sqbert_cli.training.optimise import MicroBatch, OptimiserSettings, Step, make_trainer, optimise
+from sqbert_cli.training.optimise import MicroBatch, Step, make_trainer, optimise
 from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
+from sqbert_cli.training.settings import FinetuneSettings, OptimiserSettings
 from sqbert_cli.training.teacher import OwnTeacher
 from tests.conftest import ROOT, run_sqbert
 

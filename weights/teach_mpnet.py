@@ -27,11 +27,12 @@ from sqbert_cli.tasks.choose import Source, parse_multi
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import make_lesson
-from sqbert_cli.training.finetune import FinetuneSettings, with_heads
+from sqbert_cli.training.finetune import with_heads
 from sqbert_cli.training.foreign import CLASSES, ForeignTeacher, load_foreign
 from sqbert_cli.training.lessons import LOWEST, Lesson, SpanLesson, TextLesson, TokenLesson
 from sqbert_cli.training.optimise import MicroBatch, make_trainer, optimise
 from sqbert_cli.training.plan import Plan
+from sqbert_cli.training.settings import FinetuneSettings
 
 JUDGED_AT_ONCE, SHOWN = 64, 25
 """SHOWN: steps between two lines of progress."""

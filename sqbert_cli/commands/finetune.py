@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from sqbert_cli.commands import options, settings
+from sqbert_cli.training.settings import TEACHER_WEIGHT, TEMPERATURE, FinetuneSettings
 
-TEACHER_WEIGHT, TEMPERATURE, POWER, CHARACTERS = 0.9, 2.0, 0.5, 20_000_000
+BY_DEFAULT = FinetuneSettings()
+CHARACTERS = 20_000_000
 
 
 def finetune(
@@ -72,29 +74,29 @@ def finetune(
     head: Annotated[
         str | None, typer.Option(rich_help_panel=options.OUTPUT, help="Name of the new head; default: the task's.")
     ] = None,
-    freeze_encoder: settings.FreezeEncoder = False,
-    power: settings.Power = POWER,
-    epochs: settings.Epochs = 3.0,
-    batch_size: settings.BatchSize = 32,
-    accumulation: settings.Accumulation = 1,
-    max_length: settings.MaxLength = None,
-    learning_rate: settings.LearningRate = 5e-4,
-    warmup: settings.Warmup = 0.1,
-    weight_decay: settings.WeightDecay = 0.01,
-    max_grad_norm: settings.MaxGradNorm = 1.0,
-    dropout: settings.Dropout = 0.0,
-    label_smoothing: settings.LabelSmoothing = 0.0,
-    class_weights: settings.ClassWeights = False,
-    embedding_rate: settings.EmbeddingRate = 1.0,
+    freeze_encoder: settings.FreezeEncoder = BY_DEFAULT.freeze_encoder,
+    power: settings.Power = BY_DEFAULT.power,
+    epochs: settings.Epochs = BY_DEFAULT.epochs,
+    batch_size: settings.BatchSize = BY_DEFAULT.batch_size,
+    accumulation: settings.Accumulation = BY_DEFAULT.accumulation,
+    max_length: settings.MaxLength = BY_DEFAULT.max_length,
+    learning_rate: settings.LearningRate = BY_DEFAULT.learning_rate,
+    warmup: settings.Warmup = BY_DEFAULT.warmup_fraction,
+    weight_decay: settings.WeightDecay = BY_DEFAULT.weight_decay,
+    max_grad_norm: settings.MaxGradNorm = BY_DEFAULT.max_grad_norm,
+    dropout: settings.Dropout = BY_DEFAULT.dropout,
+    label_smoothing: settings.LabelSmoothing = BY_DEFAULT.label_smoothing,
+    class_weights: settings.ClassWeights = BY_DEFAULT.class_weights,
+    embedding_rate: settings.EmbeddingRate = BY_DEFAULT.embedding_rate,
     teacher: settings.Teacher = None,
     unlabelled: settings.Unlabelled = None,
     teacher_weight: settings.TeacherWeight = TEACHER_WEIGHT,
     temperature: settings.Temperature = TEMPERATURE,
     state_weight: settings.StateWeight = 0.0,
-    eval_steps: settings.EvalSteps = None,
-    save_steps: settings.SaveSteps = 200,
-    patience: settings.Patience = None,
-    seed: options.Seed = 42,
+    eval_steps: settings.EvalSteps = BY_DEFAULT.eval_steps,
+    save_steps: settings.SaveSteps = BY_DEFAULT.save_steps,
+    patience: settings.Patience = BY_DEFAULT.patience,
+    seed: options.Seed = BY_DEFAULT.seed,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
     device: options.Device = "auto",
@@ -134,13 +136,13 @@ def finetune(
             "--teacher-weight, --temperature and --state-weight go with --teacher",
         ),
         (vectors_of and not vectors, "--vectors-of goes with --vectors"),
-        (power != POWER and not (multi or vectors), "--power goes with --multi or --vectors"),
+        (power != BY_DEFAULT.power and not (multi or vectors), "--power goes with --multi or --vectors"),
         (
             characters != CHARACTERS and not (vectors or unlabelled or "masked" in (task, *named)),
             "--characters goes with running text: --vectors, --unlabelled or the task masked",
         ),
         (
-            freeze_encoder and (state_weight or embedding_rate != 1),
+            freeze_encoder and (state_weight or embedding_rate != BY_DEFAULT.embedding_rate),
             "--state-weight and --embedding-rate do not go with --freeze-encoder",
         ),
     )
@@ -156,8 +158,8 @@ def finetune(
     from sqbert_cli.tasks.dataset import problem_of
     from sqbert_cli.tasks.running_text import read_text
     from sqbert_cli.training.examples import VECTOR_HEAD
-    from sqbert_cli.training.finetune import FinetuneSettings, with_heads
     from sqbert_cli.training.finetune import finetune as train_model
+    from sqbert_cli.training.finetune import with_heads
     from sqbert_cli.training.foreign import load_teachers
     from sqbert_cli.training.guides import Guidance, state_teacher
     from sqbert_cli.training.heads import adopt_heads

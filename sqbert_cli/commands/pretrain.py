@@ -10,6 +10,13 @@ import typer
 from sqbert_cli.commands import options, settings
 from sqbert_cli.commands.options import INPUT, TRAINING
 from sqbert_cli.model.config import MIN_LENGTH
+from sqbert_cli.training.presets import PRESETS
+
+
+def _default(name: str) -> str:
+    small, distil = (getattr(PRESETS[preset], name) for preset in ("small", "distil"))
+    told = format(small, "" if isinstance(small, str) else ",")
+    return f"Default: {told}." if small == distil else f"Default: {told}; of distil {distil:,}."
 
 
 def pretrain(
@@ -53,26 +60,36 @@ def pretrain(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(rich_help_panel=TRAINING, min=1, help="Updates of the weights. Default: 10,000; of distil 2,500."),
+        typer.Option(rich_help_panel=TRAINING, min=1, help=f"Updates of the weights. {_default('steps')}"),
     ] = None,
     long_steps: Annotated[
         int | None,
-        typer.Option(rich_help_panel=TRAINING, min=0, help="Steps after these, on windows of 512 tokens. Default: 0."),
+        typer.Option(
+            rich_help_panel=TRAINING,
+            min=0,
+            help=f"Steps after these, on windows of 512 tokens. {_default('long_steps')}",
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(rich_help_panel=TRAINING, min=1, help="Windows in a step, or in a part of it. Default: 32."),
+        typer.Option(
+            rich_help_panel=TRAINING, min=1, help=f"Windows in a step, or in a part of it. {_default('batch_size')}"
+        ),
     ] = None,
     accumulation: Annotated[
-        int | None, typer.Option(rich_help_panel=TRAINING, min=1, help="Parts of --batch-size in a step. Default: 1.")
+        int | None,
+        typer.Option(
+            rich_help_panel=TRAINING, min=1, help=f"Parts of --batch-size in a step. {_default('accumulation')}"
+        ),
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(rich_help_panel=TRAINING, min=MIN_LENGTH, help="Tokens in a window. Default: 128.")
+        int | None,
+        typer.Option(rich_help_panel=TRAINING, min=MIN_LENGTH, help=f"Tokens in a window. {_default('max_length')}"),
     ] = None,
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            rich_help_panel=TRAINING, min=0, max=1, help="Highest learning rate. Default: 0.001; of distil 0.003."
+            rich_help_panel=TRAINING, min=0, max=1, help=f"Highest learning rate. {_default('learning_rate')}"
         ),
     ] = None,
     warmup: Annotated[
@@ -81,18 +98,18 @@ def pretrain(
             rich_help_panel=TRAINING,
             min=0,
             max=1,
-            help="Share of steps spent warming up. Default: 0.06; of distil 0.03.",
+            help=f"Share of steps spent warming up. {_default('warmup_fraction')}",
         ),
     ] = None,
     optimizer: Annotated[
         Literal["adamw", "lamb"] | None,
-        typer.Option(rich_help_panel=TRAINING, help="LAMB is for large batches. Default: adamw."),
+        typer.Option(rich_help_panel=TRAINING, help=f"LAMB is for large batches. {_default('optimiser')}"),
     ] = None,
     whole_words: Annotated[
         bool, typer.Option("--whole-words", rich_help_panel=TRAINING, help="Hide whole words, not single pieces.")
     ] = False,
-    save_steps: settings.SaveSteps = 200,
-    seed: options.Seed = 42,
+    save_steps: settings.SaveSteps = PRESETS["small"].save_steps,
+    seed: options.Seed = PRESETS["small"].seed,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",
     device: options.Device = "auto",

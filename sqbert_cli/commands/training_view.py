@@ -18,10 +18,11 @@ from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.corpus import Tokenized
 from sqbert_cli.training.finetune import Evaluation
 from sqbert_cli.training.lessons import LeftOut
-from sqbert_cli.training.optimise import Finished, OptimiserSettings, Step
+from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import Divided, HeldOut
 from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Resumed, Run
+from sqbert_cli.training.settings import OptimiserSettings
 from sqbert_cli.training.teacher import TeacherScores
 
 TrainingEvent = LeftOut | Divided | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished

@@ -22,10 +22,11 @@ from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.guides import Guidance, guided
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.lessons import LeftOut, Lesson, Scale, TextLesson, check_lessons
-from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, Trainer, make_trainer, optimise
+from sqbert_cli.training.optimise import Finished, MicroBatch, Step, Trainer, make_trainer, optimise
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Resumed, Run, take_best, windows_hash
+from sqbert_cli.training.settings import FinetuneSettings
 from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
@@ -33,41 +34,6 @@ FEWEST_STEPS = 10
 """Between two evaluations, where nobody says otherwise: few examples make short epochs."""
 OLD_SECONDS = 30.0
 """Of work that a kill may cost; to write all that is needed to go on takes longer than many a step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FinetuneSettings(OptimiserSettings):
-    """How a head and its encoder learn a task."""
-
-    learning_rate: float = 5e-4
-    epochs: float = 3.0
-    batch_size: int = 32
-    """Windows in a step; with accumulation, in a part of a step."""
-    accumulation: int = 1
-    """Parts of a step, each of `batch_size`."""
-    max_length: int | None = None
-    """Tokens in a window, at most; a longer text is learnt window by window. Default: 128, with a question 256."""
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    """Weigh labels by how rare they are."""
-    eval_steps: int | None = None
-    """Steps between two evaluations on dev; default: two in an epoch, but no fewer than `FEWEST_STEPS`."""
-    save_steps: int = 200
-    """Steps between two writes of the resume file (after an evaluation it is written too, if the last is old)."""
-    patience: int | None = None
-    """Stop after so many evaluations without a better score."""
-    freeze_encoder: bool = False
-    """Teach the heads only."""
-    power: float = 0.5
-    """Of several tasks, each is seen in proportion to its windows to this power: 1 all alike, 0 all as often."""
-
-    def length_for(self, head: HeadConfig, base: Checkpoint) -> int:
-        """Raises `SqbertError` where a window of the length that was asked for has more tokens than `base` reads."""
-        positions = base.config.max_position_embeddings
-        if (self.max_length or 0) > positions:
-            raise SqbertError(f"`{base.name}` reads {positions} tokens at most", hint="use a smaller `--max-length`")
-        return self.max_length or min(QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH, positions)
 
 
 @dataclass(frozen=True)
@@ -91,10 +57,17 @@ class Evaluation:
 
 def with_heads(base: Checkpoint, heads: Sequence[HeadConfig], settings: FinetuneSettings) -> Checkpoint:
     """Return `base` with heads to be taught on windows of the task's length; with a frozen encoder its others stay."""
-    taught = [replace(head, max_length=settings.length_for(head, base)) for head in heads]
+    taught = [replace(head, max_length=_length(settings, head, base)) for head in heads]
     return network_with_heads(
         base, taught, dropout=settings.dropout, seed=settings.seed, keep_others=settings.freeze_encoder
     )
+
+
+def _length(settings: FinetuneSettings, head: HeadConfig, base: Checkpoint) -> int:
+    positions = base.config.max_position_embeddings
+    if (settings.max_length or 0) > positions:
+        raise SqbertError(f"`{base.name}` reads {positions} tokens at most", hint="use a smaller `--max-length`")
+    return settings.max_length or min(QUESTION_LENGTH if head.kind == "span" else TEXT_LENGTH, positions)
 
 
 def finetune(

@@ -18,6 +18,7 @@ from sqbert_cli.training.distil import layer_variances, states_loss
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.lessons import Hint, LeftOut, Lesson, check_lessons
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.settings import TEACHER_WEIGHT, TEMPERATURE
 from sqbert_cli.training.sizes import read_states
 from sqbert_cli.training.teacher import (
     TOLD,
@@ -40,9 +41,9 @@ class Guidance:
 
     teachers: Mapping[str, Teacher]
     """By the names of the heads that each tells about."""
-    weight: float = 0.9
+    weight: float = TEACHER_WEIGHT
     """Share of their scores in the loss; the rest are the labels."""
-    temperature: float = 2.0
+    temperature: float = TEMPERATURE
     """Softens their scores and the student's."""
     state_weight: float = 0.0
     """Weight of hidden states in the loss; above 0 the only teacher reads each step beside the student."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,25 +20,7 @@ from sqbert_cli.errors import SqbertError, is_out_of_memory
 from sqbert_cli.model.device import keep_freed_memory
 from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.processes import ALONE, Processes
-
-OptimiserName = Literal["adamw", "lamb"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimiserSettings:
-    """What the optimizer does; the schedule is linear warm-up, then linear decay to 0."""
-
-    optimiser: OptimiserName = "adamw"
-    learning_rate: float
-    """Highest rate, reached at the end of warm-up."""
-    embedding_rate: float = 1.0
-    """Rate of the embeddings as a share of `learning_rate`; 0 leaves them as they are."""
-    warmup_fraction: float = 0.1
-    """Share of all steps spent warming up."""
-    weight_decay: float = 0.01
-    """Not applied to biases and norms."""
-    max_grad_norm: float = 1.0
-    seed: int = 42
+from sqbert_cli.training.settings import OptimiserSettings
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from sqbert_cli.model.config import SqueezeBertConfig
-from sqbert_cli.training.pretrain import PretrainSettings
+from sqbert_cli.training.settings import PretrainSettings
 
 PresetName = Literal["small", "paper", "distil"]
 SMALL = SqueezeBertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1_536)

@@ -11,41 +11,17 @@ from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.text.corpus import TokenFile
-from sqbert_cli.training.objectives import HIDES, Objective
-from sqbert_cli.training.optimise import Finished, MicroBatch, OptimiserSettings, Step, make_trainer, optimise
+from sqbert_cli.training.objectives import HIDES
+from sqbert_cli.training.optimise import Finished, MicroBatch, Step, make_trainer, optimise
 from sqbert_cli.training.passages import Passages, split_documents
 from sqbert_cli.training.processes import ALONE
 from sqbert_cli.training.reading import SPECIAL_TOKENS, Reader, Reading, Whole
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.sampler import Sampler
+from sqbert_cli.training.settings import PretrainSettings
 from sqbert_cli.training.text_losses import LOSSES, Guided, Look, guided, shares_told
 
 HELD_OUT_PASSAGES = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainSettings(OptimiserSettings):
-    """How an encoder learns from running text."""
-
-    objectives: Mapping[Objective, float]
-    """Weights of the losses."""
-    steps: int
-    max_length: int = 128
-    """Tokens in a window, at most."""
-    long_steps: int = 0
-    """Steps after these, on longer windows; the learning rate goes down over all."""
-    long_length: int = 512
-    batch_size: int = 32
-    """Windows in a step; with accumulation, in a part of a step."""
-    accumulation: int = 1
-    """Parts of a step, over all processes."""
-    whole_words: bool = False
-    """Hide all the pieces of a word, or none."""
-    dropout: float = 0.0
-    held_out_share: float = 0.03
-    """Of the documents."""
-    save_steps: int = 200
-    """Steps between two writes of the resume file, and between two looks at the held-out text."""
 
 
 @dataclass(frozen=True)

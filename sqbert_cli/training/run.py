@@ -23,9 +23,10 @@ from sqbert_cli.files import sweep, whole_file
 from sqbert_cli.tensors import load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.card import model_card
-from sqbert_cli.training.optimise import OptimiserSettings, Trainer
+from sqbert_cli.training.optimise import Trainer
 from sqbert_cli.training.processes import ALONE, Processes, leave_processes
 from sqbert_cli.training.resume import SHARED_OUT, damage_told, load_state, write_state
+from sqbert_cli.training.settings import OptimiserSettings
 
 SEEN_SECONDS = 60.0
 """A folder of another machine may come into sight so late (NFS remembers that there was none)."""

@@ -14,7 +14,7 @@ from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.examples import check_vocabulary
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.objectives import check_objectives
-from sqbert_cli.training.pretrain import PretrainSettings
+from sqbert_cli.training.settings import PretrainSettings
 from sqbert_cli.training.text_losses import heads_for
 
 

@@ -21,8 +21,9 @@ from sqbert_cli.summary import Place, summary
 from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.corpus import read_tokens, token_key, tokenize
 from sqbert_cli.text.tokenizer import Tokenizer
-from sqbert_cli.training.optimise import OptimiserSettings, make_trainer
+from sqbert_cli.training.optimise import make_trainer
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.settings import OptimiserSettings
 from tests.fuzz.engine import Fuzzed
 
 VOCABULARY = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "film", "##s", *"abcdefg.,"]) + "\n"
