@@ -367,7 +367,7 @@ def test_entities_that_cut_words_are_told_when_a_model_is_judged(many_heads: Pat
     (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
     ran = run_sqbert("evaluate", "--task", "ner", "--input", tmp_path / "a.jsonl", "--model", many_heads)
     assert ran.status == 0, ran.err
-    assert "entities that cut a word; it is learnt whole (1)" in " ".join(ran.err.split())
+    assert "entities that cut a word; the whole word counts (1)" in " ".join(ran.err.split())
 
 
 def test_pairs_of_one_premise_are_held_out_together() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
+
+from sqbert_cli.errors import SqbertError
 
 DtypeName = Literal["float32", "bfloat16", "int8"]
 EngineName = Literal[
@@ -88,6 +90,17 @@ class Progress:
 
 
 Event = Measurement | Skipped | Floor | Memory | Progress
+T = TypeVar("T")
+
+
+def then(work: Iterable[T], results: Iterable[T]) -> Iterator[T]:
+    """Yield what comes of `work`, then its `results`: those that there are, where it was stopped."""
+    try:
+        yield from work
+    except (KeyboardInterrupt, SqbertError):
+        yield from results
+        raise
+    yield from results
 
 
 def with_control(cases: Sequence[Case], engine: EngineName) -> list[Case]:
@@ -102,7 +115,7 @@ def with_control(cases: Sequence[Case], engine: EngineName) -> list[Case]:
 def all_cases(
     models: Sequence[str],
     engines: Sequence[tuple[EngineName, Sequence[DtypeName]]],
-    dtypes: Sequence[DtypeName],
+    dtypes: Collection[DtypeName],
     shapes: Sequence[Shape],
 ) -> Iterator[Case]:
     """Every combination that an engine offers."""

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from sqbert_cli.bench.cases import Case, Progress, Shape
+from sqbert_cli.bench.cases import Case, Progress, Shape, then
 from sqbert_cli.errors import SqbertError
 
 RUNS = 5
@@ -50,19 +50,19 @@ class Command:
 def cold_starts(cases: Sequence[Case], runs: int = RUNS) -> Iterator[Start | Progress]:
     """Yield the start of each case's engine, the processes in turn."""
     tries: list[list[dict[str, float]]] = [[] for _ in cases]
-    stopped: KeyboardInterrupt | SqbertError | None = None
-    try:
+
+    def starting() -> Iterator[Progress]:
         for turn in range(runs):
             for number, (case, own) in enumerate(zip(cases, tries, strict=True)):
                 yield Progress(f"starting {case.name}", turn * len(cases) + number, runs * len(cases))
                 own.append(_in_a_process(case))
-    except (KeyboardInterrupt, SqbertError) as error:
-        stopped = error
-    for case, own in zip(cases, tries, strict=True):
-        if own:
-            yield Start(case, **{name: tuple(one[name] for one in own) for name in own[0]})
-    if stopped:  # what there is has been told
-        raise stopped
+
+    def paid() -> Iterator[Start]:
+        for case, own in zip(cases, tries, strict=True):
+            if own:
+                yield Start(case, **{name: tuple(one[name] for one in own) for name in own[0]})
+
+    return then(starting(), paid())
 
 
 def _in_a_process(case: Case) -> dict[str, float]:

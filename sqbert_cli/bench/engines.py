@@ -33,9 +33,9 @@ class Engine:
     needs: tuple[str, ...] = ()
     """Packages beside ours."""
 
-    def here(self, dtypes: Sequence[str]) -> list[DtypeName]:
-        """Those of `dtypes` in which it can compute on this machine."""
-        return [dtype for dtype in self.dtypes if dtype in dtypes and self.missing(dtype) is None]
+    def here(self, dtypes: Sequence[str] | None) -> list[DtypeName]:
+        """Those of `dtypes` (none given: of all) in which it can compute on this machine."""
+        return [dtype for dtype in self.dtypes if dtype in (dtypes or self.dtypes) and self.missing(dtype) is None]
 
     def missing(self, dtype: DtypeName) -> str | None:
         """Why it cannot run here."""

@@ -11,7 +11,7 @@ from itertools import count, groupby
 import torch
 
 from sqbert_cli.batch import Batch
-from sqbert_cli.bench.cases import Case, DtypeName, Event, Floor, Measurement, Memory, Progress, Shape, Skipped
+from sqbert_cli.bench.cases import Case, DtypeName, Event, Floor, Measurement, Memory, Progress, Shape, Skipped, then
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.flops import gflop
 from sqbert_cli.bench.peers import TORCH_DTYPES, Forward
@@ -89,23 +89,26 @@ def _measure_shape(
         else:
             contestants.append(ready)
     floors = _floors({one.case.dtype for one in contestants})
-    entrants: list[Timed] = [*contestants, *floors.values()]
-    stopped: KeyboardInterrupt | None = None
-    try:
-        for waiting in _turns(entrants, runs, seconds):
-            yield Progress(shape.name, len(entrants) - len(waiting), len(entrants))
-            for entrant in waiting:
-                entrant.times_ms.append(_timed(entrant.run, clock))
-    except KeyboardInterrupt as error:
-        stopped = error
+    racing = _race([*contestants, *floors.values()], shape, runs, seconds, clock)
+    yield from then(racing, _results(contestants, floors, shape, subjects))
+
+
+def _race(entrants: Sequence[Timed], shape: Shape, runs: int, seconds: float, clock: Clock) -> Iterator[Event]:
+    for waiting in _turns(entrants, runs, seconds):
+        yield Progress(shape.name, len(entrants) - len(waiting), len(entrants))
+        for entrant in waiting:
+            entrant.times_ms.append(_timed(entrant.run, clock))
+
+
+def _results(
+    contestants: Sequence[Contestant], floors: Mapping[str, Probe], shape: Shape, subjects: Mapping[str, Subject]
+) -> Iterator[Event]:
     for one in contestants:
         if one.times_ms:
             subject = subjects[one.case.model]
             work = gflop(subject.network.config, shape.batch_size, shape.length)
             yield Measurement(one.case, tuple(one.times_ms), one.difference, work, subject.weights)
     yield from _floor_rates(shape, {name: probe for name, probe in floors.items() if probe.times_ms})
-    if stopped:  # what there is has been told
-        raise stopped
 
 
 def _turns(entrants: Sequence[Timed], runs: int, seconds: float) -> Iterator[list[Timed]]:

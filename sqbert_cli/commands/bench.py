@@ -129,7 +129,7 @@ def bench(
     lost = next((file for file in written if not os.access(file.parent, os.W_OK)), None)
     odd = next((file for file in written if file.exists() and not file.is_file()), None)
     names = options.choices(engines, "--engines", get_args(EngineName))
-    wanted_dtypes = options.choices(dtypes, "--dtypes", get_args(DtypeName))
+    wanted_dtypes = None if dtypes is None else options.choices(dtypes, "--dtypes", get_args(DtypeName))
     token_counts = options.numbers(lengths, "--lengths", 2, 1_000_000)
     row_counts = options.numbers(batch_sizes, "--batch-sizes", 1, 100_000)
     options.refuse(

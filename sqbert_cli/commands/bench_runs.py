@@ -40,7 +40,7 @@ class Wish:
 
     models: Sequence[str] | None
     engines: Sequence[str]
-    dtypes: Sequence[str]
+    dtypes: Sequence[str] | None
     lengths: Sequence[int]
     batch_sizes: Sequence[int]
     threads: Sequence[int] | None
@@ -59,10 +59,13 @@ class Wish:
         engines = [(engine.name, engine.dtypes) for engine in ENGINES.values() if engine.name in self.engines]
         threads = self.threads or [default_threads()]
         shapes = [Shape(*of) for of in product(self.batch_sizes, self.lengths, threads)]
-        cases = list(all_cases(self.models or SUBJECTS, engines, self.dtypes, shapes))  # type: ignore[arg-type]
-        if not cases:
-            raise SqbertError("none of these engines computes in these dtypes", hint="leave out `--dtypes`")
-        return with_control(cases, self.control)  # type: ignore[arg-type]
+        offered = {dtype for _, dtypes in engines for dtype in dtypes}
+        if lacking := [dtype for dtype in self.dtypes or () if dtype not in offered]:
+            raise SqbertError(
+                f"none of these engines computes in {', '.join(lacking)}", hint="leave it out of `--dtypes`"
+            )
+        cases = all_cases(self.models or SUBJECTS, engines, self.dtypes or offered, shapes)  # type: ignore[arg-type]
+        return with_control(list(cases), self.control)  # type: ignore[arg-type]
 
 
 def run_bench(
@@ -113,13 +116,13 @@ def draw(report: Report, path: Path) -> None:
 
 
 def run_throughput(
-    file: Path, task: TaskName, models: Sequence[str] | None, dtypes: Sequence[str], runs: int, offline: bool
+    file: Path, task: TaskName, models: Sequence[str] | None, dtypes: Sequence[str] | None, runs: int, offline: bool
 ) -> None:
     if find_spec("transformers") is None:
         raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
     own_dtypes = ENGINES["sqbert"].here(dtypes)
-    if not own_dtypes:
-        raise SqbertError(f"here sqbert does not compute in {', '.join(dtypes)}", hint="leave out `--dtypes`")
+    if lacking := set(dtypes or ()) - set(own_dtypes):
+        raise SqbertError(f"here sqbert does not compute in {', '.join(lacking)}", hint="leave it out of `--dtypes`")
     if models is not None and len(models) > 1:
         raise SqbertError("`--throughput` takes one model", hint="name one with `--models`")
     checkpoint = load_checkpoint(models[0] if models else None, offline=offline)

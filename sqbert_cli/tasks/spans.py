@@ -91,7 +91,7 @@ def entity_problems(split: Split) -> list[str]:
     """Tags that no scheme has, and spans that cut words; each with its place."""
     return [
         *_listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split)),
-        *_listed(f"`{split.name}`: entities that cut a word; it is learnt whole", _cut_words(split)),
+        *_listed(f"`{split.name}`: entities that cut a word; the whole word counts", _cut_words(split)),
     ]
 
 
