@@ -9,7 +9,7 @@ README.md          the model card (optional)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,10 +21,11 @@ from safetensors.torch import save as to_safetensors
 from sqbert_cli import __version__
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file, write_json
-from sqbert_cli.folder import read_config, read_heads, read_object
+from sqbert_cli.folder import read_config, read_heads, read_length, read_tokenizer_values
 from sqbert_cli.model.config import KIND_WORDS, HeadConfig, HeadKind, SqueezeBertConfig
+from sqbert_cli.model.names import TIED
 from sqbert_cli.model.network import Network
-from sqbert_cli.model.weights import from_disk, reference_names, to_disk
+from sqbert_cli.model.weights import State, from_disk, reference_names, to_disk
 from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.tokenizer import Tokenizer
 
@@ -36,6 +37,7 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "vector": "Model",
     "pooler": "Model",
 }
+SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     values = read_config(folder)
     config = SqueezeBertConfig.from_dict(values)
     state = reference_names(read_tensors(folder))
-    heads = read_heads(values, list(state))
+    heads = read_heads(values, list(state), read_length(folder))
+    _check_decoder(folder, heads, state)
     if not any(head.kind in ("sequence", "pooler") for head in heads):  # nothing of ours reads it: a leftover
         state = {name: tensor for name, tensor in state.items() if not name.startswith("transformer.pooler.")}
     tokenizer = Tokenizer.read(folder, **_normalizing(folder))
@@ -141,10 +144,20 @@ def weights_hash(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
+def _check_decoder(folder: Path, heads: Sequence[HeadConfig], state: State) -> None:
+    """Raise `SqbertError` where masked words are told by other numbers than ours would tell them by."""
+    for theirs, ours in TIED.items() if any(head.kind == "masked_word" for head in heads) else ():
+        if theirs in state and ours in state and not torch.equal(state[theirs], state[ours]):
+            raise SqbertError(
+                f"`{folder}`: masked words are told by `{theirs}`, which differs from `{ours}`: not supported"
+            )
+
+
 def _normalizing(folder: Path) -> dict[str, Any]:
-    """What transformers' settings say to `Tokenizer.read`."""
-    file = folder / "tokenizer_config.json"
-    values = read_object(file) if file.is_file() else {}
+    """What transformers' settings say to `Tokenizer.read`: of BERT's own tokenizer, which heeds no others."""
+    values = read_tokenizer_values(folder)
+    if not str(values.get("tokenizer_class") or "Bert").removesuffix("Fast").removeprefix("Squeeze").startswith("Bert"):
+        return {}
     accents = values.get("strip_accents")
     return {
         "lowercase": bool(values.get("do_lower_case", True)),
@@ -172,14 +185,18 @@ def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]
 
 
 def _tokenizer_values(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What transformers wants to know of a tokenizer beside `tokenizer.json`."""
-    normalizer = checkpoint.tokenizer.normalizer
+    """What transformers wants to know of a tokenizer beside `tokenizer.json`, which BERT's own class reads in part."""
+    tokenizer = checkpoint.tokenizer
+    length = {"model_max_length": checkpoint.config.max_position_embeddings}
+    if not tokenizer.is_berts:
+        return {"tokenizer_class": "PreTrainedTokenizerFast", **SPECIAL_TOKENS, **length}
+    normalizer = tokenizer.normalizer
     return {
         "tokenizer_class": "BertTokenizer",
-        "do_lower_case": checkpoint.tokenizer.lowercase,
+        "do_lower_case": tokenizer.lowercase,
         "strip_accents": normalizer.get("strip_accents"),
         "tokenize_chinese_chars": normalizer.get("handle_chinese_chars", True),
-        "model_max_length": checkpoint.config.max_position_embeddings,
+        **length,
     }
 
 

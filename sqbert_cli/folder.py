@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import check_size
-from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.model.config import MIN_LENGTH, SIZE_LIMITS, HeadConfig
 from sqbert_cli.model.names import infer_heads
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that a folder has
-MAX_HEADS = 100
+MAX_HEADS, MAX_LABELS = 100, 1_000_000
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -52,19 +53,43 @@ def read_object(file: Path) -> dict[str, Any]:
     return values
 
 
-def read_heads(values: Mapping[str, Any], names: Sequence[str]) -> tuple[HeadConfig, ...]:
+def read_tokenizer_values(folder: Path) -> dict[str, Any]:
+    """What transformers keeps beside a tokenizer, where it does."""
+    file = folder / "tokenizer_config.json"
+    return read_object(file) if file.is_file() else {}
+
+
+def read_length(folder: Path) -> int | None:
+    """Tokens of a window, where transformers' settings name a number of them."""
+    length = read_tokenizer_values(folder).get("model_max_length")
+    return length if type(length) is int and MIN_LENGTH <= length <= SIZE_LIMITS["max_position_embeddings"] else None
+
+
+def read_heads(
+    values: Mapping[str, Any], names: Sequence[str], max_length: int | None = None
+) -> tuple[HeadConfig, ...]:
     """Return the heads that a config names; of a folder that transformers wrote, those that its tensors tell."""
     try:
         if "heads" in values:
             return _own_heads(values["heads"])
         architecture = str((values.get("architectures") or [""])[0])
-        id2label = values.get("id2label") or {0: "LABEL_0", 1: "LABEL_1"}
+        id2label = values.get("id2label") or {index: f"LABEL_{index}" for index in range(_label_count(values))}
         labels = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
     except (AttributeError, TypeError, ValueError, KeyError) as error:
         raise SqbertError(f"config: the heads or their labels cannot be read: {error}") from error
     if "MultipleChoice" in architecture:
         raise SqbertError(f"config: `{architecture}` is not supported")
-    return infer_heads(names, architecture, labels, values.get("problem_type"))
+    if max_length and max_length >= values.get("max_position_embeddings", max_length):
+        max_length = None
+    inferred = infer_heads(names, architecture, labels, values.get("problem_type"))
+    return tuple(replace(head, max_length=max_length) for head in inferred)
+
+
+def _label_count(values: Mapping[str, Any]) -> int:
+    count = values.get("num_labels", 2)
+    if type(count) is not int or not 0 < count <= MAX_LABELS:
+        raise ValueError(f"`num_labels` is {count!r}")
+    return count
 
 
 def _own_heads(heads: Mapping[str, Any]) -> tuple[HeadConfig, ...]:
@@ -76,4 +101,7 @@ def _own_heads(heads: Mapping[str, Any]) -> tuple[HeadConfig, ...]:
 def _head(name: str, labels: Sequence[str] = (), **values: Any) -> HeadConfig:
     if isinstance(labels, str):
         raise TypeError(f"the labels of `{name}` are not a list")
-    return HeadConfig(name=name, labels=tuple(labels), **values)
+    head = HeadConfig(name=name, labels=tuple(labels), **values)
+    if head.kind in ("sequence", "token") and not labels:
+        raise ValueError(f"`{name}` has no labels")
+    return head

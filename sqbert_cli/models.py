@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sha256_of, whole_file, whole_path, write_json
 from sqbert_cli.folder import read_config, read_training, weights_file
 from sqbert_cli.model.config import MODEL_TYPES
-from sqbert_cli.places import DEFAULT_MODEL, HubName, hub_name, pulled_models, remove_pulled, shipped_models
+from sqbert_cli.places import (
+    DEFAULT_MODEL,
+    HubName,
+    hub_name,
+    pulled_models,
+    remove_pulled,
+    shipped_models,
+    sweep_pulled,
+)
 from sqbert_cli.summary import (
     CARD_FILE,
     ORIGIN_FILE,
@@ -59,13 +68,16 @@ def find_model(name: str | None = None, *, offline: bool = False, any_family: bo
 
 def pull(name: HubName) -> Path:
     """Return the folder of a repository in our own format, fetched and converted anew where it is damaged."""
+    sweep_pulled()
     folder = _from_hub(name, hub.is_offline())
     if not _is_intact(folder):
         source = hub.download(name.repo_id, revision=folder.name, offline=hub.is_offline())
-        for damaged in [one for one in pulled_models() if one.folder == folder]:
-            remove_pulled(damaged)
+        damaged = [one for one in pulled_models() if one.folder == folder]
+        for one in damaged:
+            remove_pulled(one)
         _convert(source, folder)
-        _remember(name, folder.name)
+        for revision in {name.revision, *(known for one in damaged for known in one.revisions)}:
+            _remember(replace(name, revision=revision), folder.name)
     return folder
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import platformdirs
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.files import UNFINISHED, sweep
+from sqbert_cli.files import ABANDONED_SECONDS, UNFINISHED, sweep
 
 DEFAULT_MODEL = "sqbert-small"
 HUB_NAME = re.compile(r"(?P<repo_id>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
@@ -97,6 +97,7 @@ def pulled_models() -> Iterator[Pulled]:
 
 def choose_pulled(names: list[str]) -> list[Pulled]:
     """Return what is meant by names of the hub. Raises `SqbertError` where one means nothing that was pulled."""
+    sweep_pulled()
     pulled = list(pulled_models())
     chosen: list[Pulled] = []
     for name in names:
@@ -108,6 +109,13 @@ def choose_pulled(names: list[str]) -> list[Pulled]:
     return chosen
 
 
+def sweep_pulled() -> None:
+    """Remove what commands that were killed long ago left in our cache."""
+    for root in (cache_folder() / "models").glob("*--*"):
+        sweep(root, ABANDONED_SECONDS)
+        _drop_empty(root)
+
+
 def remove_pulled(one: Pulled) -> int:
     """Remove a model from our cache, whole; links are not followed. Returns the bytes of its files."""
     freed = bytes_below(one.folder)
@@ -115,12 +123,16 @@ def remove_pulled(one: Pulled) -> int:
     for file in root.glob("*.commit"):
         if unquote(file.stem) in one.revisions:
             file.unlink()
-    with TemporaryDirectory(dir=root, prefix=".", suffix=UNFINISHED) as temporary:  # under its name it is whole
+    with TemporaryDirectory(dir=root, prefix=f".{one.commit}.", suffix=UNFINISHED) as temporary:  # whole, or gone
         one.folder.rename(Path(temporary) / one.commit)
     sweep(root, name=f"{one.commit}.")
+    _drop_empty(root)
+    return freed
+
+
+def _drop_empty(root: Path) -> None:
     if not any(root.iterdir()):
         root.rmdir()
-    return freed
 
 
 def bytes_below(folder: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.folder import read_config, read_heads, read_object, read_training, weights_file
+from sqbert_cli.folder import read_config, read_heads, read_length, read_object, read_training, weights_file
 from sqbert_cli.headers import DTYPES, Stored, read_header
 from sqbert_cli.model.config import KIND_WORDS, HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.names import IGNORED, to_reference
@@ -112,7 +112,7 @@ def _summary(place: Place) -> dict[str, Any]:
         "parameters": parameters or None,
         "bytes": file.stat().st_size,
         "dtype": dtype_of(stored),
-        "heads": head_fields(read_heads(values, names), config.max_position_embeddings),
+        "heads": head_fields(read_heads(values, names, read_length(place.folder)), config.max_position_embeddings),
         **training_fields(place.folder),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterable
 from errno import EINVAL
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
@@ -23,6 +24,8 @@ UNREADABLE = (
     SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError,
 )  # fmt: skip
 ARCHIVE = b"PK\x03\x04"
+SHARED = 2
+"""Tensors may have their data in common, as embeddings and the decoder of words have."""
 
 
 def read_tensors(folder: Path) -> State:
@@ -44,6 +47,8 @@ def read_tensors(folder: Path) -> State:
     for name, tensor in state.items():
         if not _is_plain(tensor):
             raise unreadable(file, f"the tensor {name!r} is larger than its data, or of a kind that models do not have")
+    if _promised(state.values()) > SHARED * _stored(state.values()):
+        raise unreadable(file, "its tensors share their data, and are larger than it many times over")
     return {str(name): tensor for name, tensor in state.items()}
 
 
@@ -85,4 +90,13 @@ def _is_plain(tensor: Tensor) -> bool:
     """A table of numbers, all of which are there: a stride of 0 would make any number of a single one."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_complex():
         return False
-    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    return _promised([tensor]) <= _stored([tensor])
+
+
+def _promised(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _stored(tensors: Iterable[Tensor]) -> int:
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())

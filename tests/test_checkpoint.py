@@ -120,7 +120,8 @@ def test_group_counts_come_from_the_config_where_shapes_cannot_tell(make_model: 
         ({"q_groups": 3}, "`q_groups` 3 does not divide 32"),
         ({"hidden_act": "relu"}, "activation `relu`"),
         ({"heads": []}, "the heads or their labels cannot be read"),
-        ({"heads": {"keys": {"kind": "sequence"}}}, "a head cannot be called 'keys'"),
+        ({"heads": {"none": {"kind": "sequence"}}}, "`none` has no labels"),
+        ({"heads": {"keys": {"kind": "sequence", "labels": ["a", "b"]}}}, "a head cannot be called 'keys'"),
         ({"heads": {"a": {"kind": "sequence", "labels": ["x", "x"]}}}, "the labels are not names that differ"),
         ({"heads": {"a": {"kind": "sequence", "labels": "xy"}}}, "the labels of `a` are not a list"),
         ({"heads": {"a": {"kind": "sequence", "max_length": 2}}}, "`max_length` is 2"),
@@ -176,8 +177,30 @@ def test_a_tokenizer_that_leaves_texts_as_they_are_is_written_too(tiny_model: Pa
     shutil.copytree(tiny_model, tmp_path / "model")
     file = tmp_path / "model/tokenizer.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": None}))
-    write_checkpoint(read_checkpoint(tmp_path / "model"), tmp_path / "again")
-    assert json.loads((tmp_path / "again/tokenizer_config.json").read_text())["do_lower_case"] is False
+    model = read_checkpoint(tmp_path / "model")
+    write_checkpoint(model, tmp_path / "again")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    text = "The film was good \u65e5b, G\u00f3od"
+    assert theirs(text)["input_ids"][1:-1] == model.tokenizer.encode([text])[0]
+    assert theirs.mask_token_id == model.tokenizer.mask_id
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("settings", [None, {"do_lower_case": False}, {"do_lower_case": True, "strip_accents": False}])
+def test_settings_beside_a_tokenizer_count_as_they_do_for_transformers(
+    tiny_model: Path, tmp_path: Path, lowercase: bool, settings: dict[str, bool] | None
+) -> None:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    file = tmp_path / "model/tokenizer.json"
+    values = json.loads(file.read_text())
+    values["normalizer"]["lowercase"] = lowercase
+    file.write_text(json.dumps(values))
+    (tmp_path / "model/tokenizer_config.json").unlink()
+    if settings is not None:
+        (tmp_path / "model/tokenizer_config.json").write_text(json.dumps(settings))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    text = "The FILM was g\u00f3od"
+    assert read_checkpoint(tmp_path / "model").tokenizer.encode([text]) == [theirs(text)["input_ids"][1:-1]]
 
 
 @pytest.mark.parametrize("accents", [None, True, False])

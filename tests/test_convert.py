@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sqbert_cli.checkpoint import read_checkpoint, write_checkpoint
@@ -104,9 +104,34 @@ def test_there_and_back_is_the_same_to_the_bit(model: Path, tmp_path: Path) -> N
     convert(str(tmp_path / "theirs"), tmp_path / "ours")
     config = json.loads((tmp_path / "ours/config.json").read_text())
     assert config["heads"]["sequence"]["labels"] == ["no", "maybe", "yes"]
+    assert config["heads"]["sequence"]["max_length"] == 32
     one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("theirs", "ours"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_words_that_are_told_by_other_numbers_than_the_embeddings_are_refused(model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="words")
+    file = tmp_path / "theirs/model.safetensors"
+    tensors = load_file(file)
+    name = next(name for name in tensors if name.endswith("word_embeddings.weight"))
+    save_file(tensors | {"cls.predictions.decoder.weight": tensors[name].clone()}, file)
+    read_checkpoint(tmp_path / "theirs")
+    save_file(tensors | {"cls.predictions.decoder.weight": tensors[name] + 1}, file)
+    with pytest.raises(SqbertError, match=r"told by `cls.predictions.decoder.weight`, which differs"):
+        read_checkpoint(tmp_path / "theirs")
+
+
+def test_labels_that_are_only_counted_are_numbered(model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="mood")
+    file = tmp_path / "theirs/config.json"
+    config = json.loads(file.read_text())
+    del config["id2label"], config["label2id"]
+    file.write_text(json.dumps(config | {"num_labels": 3}))
+    assert read_checkpoint(tmp_path / "theirs").heads[0].labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    file.write_text(json.dumps(config | {"num_labels": "3"}))
+    with pytest.raises(SqbertError, match="`num_labels` is '3'"):
+        read_checkpoint(tmp_path / "theirs")
 
 
 def test_a_model_of_one_head_has_the_scores_of_that_alone(model: Path, tmp_path: Path) -> None:

@@ -164,6 +164,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
         pickled(lambda _: {"a": torch.zeros(1, dtype=torch.half).expand(10**6, 10**6)}),
         "the tensor 'a' is larger than its data",
     ),
+    "views of one table": (
+        pickled(lambda _: dict.fromkeys(map(str, range(9)), torch.zeros(9, 9, dtype=torch.half))),
+        "larger than it many times over",
+    ),
     "an old view": (
         pickled(lambda _: {"a": torch.zeros(1).expand(10**6, 10**6)}, _use_new_zipfile_serialization=False),
         "the tensor 'a' is larger than its data",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -79,10 +80,11 @@ def test_what_is_damaged_is_mended_by_pulling_again(server: Hub, tmp_path: Path)
     weights = Path(one["folder"], "model.safetensors")
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-4] + b"zzzz")  # which no header tells
+    (weights.parents[1] / "v1.commit").write_text(one["commit"])
     [again] = rows(sqbert(tmp_path, server.url, "models", "pull", "tiny/mood"))
     assert again == one
     assert weights.read_bytes() == whole
-    assert sorted(file.name for file in weights.parents[1].iterdir()) == [one["commit"], "main.commit"]
+    assert sorted(file.name for file in weights.parents[1].iterdir()) == [one["commit"], "main.commit", "v1.commit"]
 
 
 def test_each_of_several_is_pulled_and_what_fails_is_said(server: Hub, tmp_path: Path) -> None:
@@ -259,5 +261,8 @@ def test_what_killed_commands_left_of_a_model_goes_with_it(server: Hub, tmp_path
     [pulled] = rows(sqbert(tmp_path, server.url, "models", "pull", "tiny/mood"))
     folder = Path(pulled["folder"])
     shutil.copytree(folder, folder.parent / f".{folder.name}.abc.part" / folder.name)
+    gone = folder.parent.parent / "tiny--gone" / f".{'a' * 40}.abc.part"
+    shutil.copytree(folder, gone / ("a" * 40))
+    os.utime(gone, (0, 0))
     assert sqbert(tmp_path, server.url, "models", "rm", "tiny/mood").status == 0
     assert not list((tmp_path / "sqbert/models").iterdir())

@@ -27,8 +27,9 @@ def write_bad(name: str, shard: Shard, bad: Sequence[BadRecord]) -> None:
     with whole(name) as file:
         write = make_writer("jsonl", file)
         for one in bad:
-            number = line_of(one, shard.file)
-            write({"file": shard.file, "line": number, "reason": one.reason, "raw": lines.get(number or 0)})
+            number, place = line_of(one, shard.file), one.source.removeprefix(shard.file).lstrip(": ")
+            reason = one.reason if number or not place else f"{place}: {one.reason}"
+            write({"file": shard.file, "line": number, "reason": reason, "raw": lines.get(number or 0)})
 
 
 def count_bad(output: str, shards: Sequence[Shard]) -> int:

@@ -19,6 +19,8 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.text.files import Location
 
 S3 = "s3://"
+S3_BYTES_AT_ONCE = 4 << 20
+"""Of each request: its answer takes as long to begin as these take to come."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Stored:
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
         with told(self.uri):
-            return io.BufferedReader(_s3(self.uri).open_input_file(_key(self.uri)))
+            return io.BufferedReader(_s3(self.uri).open_input_file(_key(self.uri)), S3_BYTES_AT_ONCE)
 
     def __str__(self) -> str:
         return self.uri

@@ -34,6 +34,13 @@ HEAD_NAMES: dict[HeadKind, tuple[tuple[str, str], ...]] = {
 IGNORED = re.compile(r"position_ids$|^cls\.predictions\.decoder\.|^cls\.seq_relationship\.")
 
 
+TIED = {
+    "cls.predictions.decoder.weight": "transformer.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+"""Copies, and what they are copies of."""
+
+
 def to_reference(name: str) -> str:
     """Return the reference's name of a tensor of any supported file."""
     for old, new in OLD_NORM_NAMES:

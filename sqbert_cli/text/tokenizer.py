@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Encoding
 from tokenizers import Tokenizer as PieceTokenizer
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+from tokenizers.normalizers import BertNormalizer
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import check_size
@@ -41,7 +42,8 @@ class Tokenizer:
     def read(cls, folder: Path, **settings: Any) -> Tokenizer:
         """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`.
 
-        `settings`, for the latter, are those of `BertWordPieceTokenizer`: `lowercase`, `strip_accents` and others.
+        `settings` are those of `BertWordPieceTokenizer`: `lowercase`, `strip_accents` and others. As in transformers
+        BERT's own normalizer heeds them, whatever `tokenizer.json` says; another one stays.
         """
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
         if not file.is_file() and not vocabulary.is_file():
@@ -53,12 +55,21 @@ class Tokenizer:
         cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
         if cls_id is None or sep_id is None:
             raise SqbertError(f"`{folder}`: the tokenizer is not BERT's: it lacks `[CLS]` or `[SEP]`")
-        return cls(pieces, cls_id, sep_id)
+        tokenizer = cls(pieces, cls_id, sep_id)
+        if settings and tokenizer.is_berts:
+            pieces.normalizer = BertNormalizer(clean_text=tokenizer.normalizer.get("clean_text", True), **settings)
+        return tokenizer
+
+    @property
+    def is_berts(self) -> bool:
+        """Whether a text is made ready for its word pieces by BERT's own normalizer, and nothing else."""
+        return isinstance(self.pieces.normalizer, BertNormalizer)
 
     @property
     def normalizer(self) -> Mapping[str, Any]:
         """What BERT's own does with a text before it is cut into words: `lowercase`, `strip_accents` and others."""
-        found = json.loads(self.pieces.to_str()).get("normalizer") or {}
+        normalizer = self.pieces.normalizer
+        found = json.loads(normalizer.__getstate__()) if normalizer else {}
         return next((one for one in (found, *found.get("normalizers", ())) if one.get("type") == "BertNormalizer"), {})
 
     @property

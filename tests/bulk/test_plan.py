@@ -116,12 +116,16 @@ def test_a_folder_gives_its_files_of_records(tmp_path: Path) -> None:
 def test_a_bad_line_is_kept_to_the_byte(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(b'{"text": "a"}\n{"no": 1}\r\n\xff\xfe"\n')
-    bad = [BadRecord(f"{file}:2", "no field"), BadRecord(f"{file}:3", "not UTF-8"), BadRecord("elsewhere", "odd")]
+    bad = [
+        BadRecord(f"{file}:2", "no field"),
+        BadRecord(f"{file}:3", "not UTF-8"),
+        BadRecord(f"{file}: question 7", "odd"),
+    ]
     write_bad(str(tmp_path / "bad.jsonl"), Shard("x", str(file), 1, 14, 2), bad)
     second, third, other = map(json.loads, (tmp_path / "bad.jsonl").read_text().splitlines())
     assert second == {"file": str(file), "line": 2, "reason": "no field", "raw": '{"no": 1}'}
     assert third["raw"].encode("utf-8", "surrogateescape") == b'\xff\xfe"'
-    assert (other["line"], other["raw"]) == (None, None)
+    assert other == {"file": str(file), "line": None, "reason": "question 7: odd", "raw": None}
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"shards": 3}', "[" * 100_000, '{"shards": [{"no": 1}], "job": {}}'])
