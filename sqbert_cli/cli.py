@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -23,17 +24,16 @@ from sqbert_cli.commands.fill_mask import fill_mask
 from sqbert_cli.commands.finetune import finetune
 from sqbert_cli.commands.models import models
 from sqbert_cli.commands.ner import ner
-from sqbert_cli.commands.options import INPUT
+from sqbert_cli.commands.options import INPUT, LABELS
 from sqbert_cli.commands.pretrain import pretrain
 from sqbert_cli.commands.qa import qa
 from sqbert_cli.console import forget, show_error
 from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
+from sqbert_cli.threads import wait_briefly
 
 INTERRUPTED = 130
 YOUNG = 50_000
 """Objects between two searches for garbage: importing torch makes 170,000 that stay."""
-SPINS = 5_000
-"""How often a waiting thread looks before it sleeps. GNU's OpenMP has 300,000: milliseconds that a neighbour needs."""
 HINTS = {
     errno.ENOSPC: "free some space, or name another place; nothing is half-written",
     errno.EDQUOT: "your share of the disk is used up; nothing is half-written",
@@ -68,7 +68,7 @@ def boundary() -> Iterator[None]:
 
 
 class Command(TyperCommand):
-    """A command that does not forget the first of two inputs, or of two lists of names."""
+    """A command that does not forget the first of two inputs, or of two lists of names, and takes numbers for such."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -76,9 +76,14 @@ class Command(TyperCommand):
             if order.count(option) > 1 and not getattr(option, "multiple", True):
                 if (option.metavar or "").endswith(",..."):
                     raise typer.BadParameter(f"{option.opts[0]} is given twice; put a comma between the names", ctx)
-                if getattr(option, "rich_help_panel", None) == INPUT:
+                if getattr(option, "rich_help_panel", None) in (INPUT, LABELS):
                     raise typer.BadParameter(f"{option.opts[0]} is given twice, where one is read", ctx)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for option in self.params:
+            value = ctx.params.get(option.name)
+            if isinstance(value, float) and not isfinite(value):
+                raise typer.BadParameter(f"{option.opts[0]} is a number, not {value}", ctx)
+        return rest
 
 
 class Group(TyperGroup):
@@ -124,8 +129,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
             stream.reconfigure(errors="replace")
     gc.set_threshold(YOUNG)
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))  # read when torch is loaded
+    wait_briefly()
     try:
         app(prog_name="sqbert")
     finally:

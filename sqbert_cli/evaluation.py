@@ -121,6 +121,8 @@ def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig) -> 
         raise SqbertError(
             f"model `{checkpoint.name}` does {_words(head.problem_type)}, the task is {_words(wanted.problem_type)}"
         )
+    if wanted.problem_type == "regression" and len(head.labels) > 1:
+        raise SqbertError(f"model `{checkpoint.name}` gives {len(head.labels)} numbers, the task is one")
     if wanted.problem_type != "regression" and set(head.labels) != set(wanted.labels):
         raise SqbertError(
             f"model `{checkpoint.name}` tells {', '.join(head.labels)}; the task wants {', '.join(wanted.labels)}",

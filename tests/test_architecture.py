@@ -14,7 +14,7 @@ from tests.conftest import ROOT, run_sqbert
 PACKAGE = ROOT / "sqbert_cli"
 # A module imports only from earlier lines, or from its own.
 LAYERS = (
-    ("sqbert_cli", "errors", "records", "files"),
+    ("sqbert_cli", "errors", "records", "files", "threads"),
     ("text",),
     ("model",),
     ("headers", "folder", "tensors"),

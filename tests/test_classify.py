@@ -23,6 +23,7 @@ from sqbert_cli import classify, load
 from sqbert_cli.cli import boundary
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Classification, Record
+from sqbert_cli.text.pieces import read_ids, sections
 from tests.conftest import ROOT, run_sqbert
 from tests.streams import many, piped
 
@@ -173,6 +174,14 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
         (["classify", "a", "--device", "tpu"], 2, "tpu"),
         (["classify", "a", "--device", "cuda"], 1, "device `cuda` is not available here"),
         (["classify", "a", "--top-k", "0"], 2, "top-k"),
+        (["classify", "a", "--top-k", "2", "--all-scores"], 2, "exclude one another"),
+        (["classify", "a", "--labels-file", __file__, "--labels-file", __file__], 2, "is given twice"),
+        (["classify", "a", "--labels", "b,c", "--template", ""], 1, "does not hold"),
+        (["qa", "a", "--context", __file__, "--format", "squad", "--top-k", "2"], 2, "leave out --top-k"),
+        (["evaluate", "--task", "ner", "--input", __file__, "--pair-field", "b"], 2, "leave out --pair-field"),
+        (["finetune", "--train", __file__, "--output", "x", "--max-grad-norm", "inf"], 2, "is a number, not inf"),
+        (["finetune", "--train", __file__, "--output", "x", "--weight-decay", "inf"], 2, "is a number, not inf"),
+        (["finetune", "--multi", "sst2=glue", "--input-format", "csv", "--output", "x"], 2, "know their own format"),
         (["classify", "a", "--text-field", "b"], 2, "go with files"),
         (["clasify", "a"], 2, "classify"),
         (["evaluate"], 2, "give --task, --input or both"),
@@ -369,6 +378,9 @@ def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.Monkey
     ran = run_sqbert("classify", "日本語", "--model", tiny_model, is_forked=False)
     assert ran.status == 0, ran.err
     assert jsonl(ran.out)[0]["text"] == "日本語"
+    ran = run_sqbert("classify", "a", "--labels", "größe,日本", "--model", tiny_model, is_forked=False)
+    assert ran.status == 0, ran.err
+    assert jsonl(ran.out)[0]["label"] in ("größe", "日本")
 
 
 @pytest.mark.parametrize(
@@ -382,6 +394,14 @@ def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.Monkey
 def test_what_a_program_may_get_wrong_is_told(settings: dict[str, Any], said: str, tiny_model: Path) -> None:
     with pytest.raises(SqbertError, match=said):
         load(**{"name": tiny_model, **settings})
+
+
+def test_a_text_is_read_a_section_at_a_time_to_the_same_pieces(tiny_model: Path) -> None:
+    tokenizer = load(str(tiny_model)).tokenizer
+    for space in " \t\u3000":
+        text = space.join(["unlikely", "good", "film"] * 9_000)
+        assert read_ids(tokenizer, ["a", text, ""]) == tokenizer.encode(["a", text, ""])
+        assert len(list(sections(text))) > 3
 
 
 def test_a_long_text_is_read_to_its_end(tiny_model: Path) -> None:

@@ -117,6 +117,17 @@ def test_first_pieces_are_learnt_and_others_not(tiny_model: Path, tmp_path: Path
     assert all(learnt[piece] == NOT_LEARNT for piece in pieces if piece.startswith("##") or piece in ("[CLS]", "[SEP]"))
 
 
+def test_a_window_in_which_no_word_begins_teaches_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    known = {"text": "Ann loved it", "entities": [{"start": 0, "end": 3, "label": "PER"}]}
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, [known, {"text": "\u200b", "entities": []}])))
+    dataset = choose_dataset("ner", Source(train=[file], dev=file, fields=fields_of("ner")))
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], FinetuneSettings(max_length=16))
+    learnt = [bool((row != NOT_LEARNT).any()) for row in make_lesson(student, dataset).targets]  # type: ignore[attr-defined]
+    assert learnt == [True, False]
+    teach(tiny_model, [dataset], tmp_path / "run", epochs=1, max_length=16)
+
+
 def test_windows_that_overlap_teach_each_token_once(tiny_model: Path, tmp_path: Path) -> None:
     rows = [[pair for row in sentences(20, 1) for pair in row]]
     dataset = choose_dataset("ner", Source(train=[write_conll(tmp_path / "a", rows * 2)], dev=tmp_path / "a",

@@ -232,6 +232,22 @@ def test_a_squad_file_gives_the_official_prediction_file(many_heads: Path, tmp_p
     assert all(text and text in CONTEXT for text in predictions.values())
 
 
+@pytest.mark.parametrize(
+    ("piped", "said"),
+    [
+        ('{\n "version": "2.0",\n', "say so: `--input-format squad`"),
+        ('{"version": "2.0", "data": []}', "say so: `--input-format squad`"),
+        ('[{"question": "a", "context": "b"}]', "not an object a line"),
+        ("who?\n", "is taken for plain text"),
+    ],
+)
+def test_a_pipe_of_something_else_is_told_once(many_heads: Path, piped: str, said: str) -> None:
+    ran = run_sqbert("qa", "--model", many_heads, stdin=piped)
+    assert (ran.status, ran.out) == (1, "")
+    assert said in " ".join(ran.err.split())
+    assert ran.err.count("error:") == 1
+
+
 def test_a_terminal_sees_the_answer_in_its_sentence(many_heads: Path) -> None:
     ran = run_sqbert("qa", "it ?", "--model", many_heads, "--format", "table", "--no-answer-threshold", "1",
                      stdin=CONTEXT)  # fmt: skip

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import Fields
-from sqbert_cli.text.files import STDIN, read_lines
+from sqbert_cli.text.files import NO_TEXT, STDIN, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
@@ -93,7 +93,7 @@ json_like = st.sampled_from([b'{"text": "a"}', b'{"text": ', b"\xff", b"[1]", b"
 
 @given(st.lists(st.binary() | json_like).map(b"".join), st.sampled_from(["text", "jsonl"]))
 def test_every_line_that_is_not_blank_is_a_record_or_a_bad_record(data: bytes, format: Format) -> None:
-    assume(not data.startswith(UTF16))
+    assume(not data.startswith((*UTF16, *NO_TEXT)))
     lines = data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").split("\n")
     filled = [number for number, line in enumerate(lines, 1) if line.strip()]
     assert [record.source for record in read(data, format)] == [f"stdin:{number}" for number in filled]
@@ -157,6 +157,7 @@ def test_all_fields_are_kept() -> None:
 def test_what_is_wrong_with_a_json_line_is_said() -> None:
     assert reason('{"text": "a"') == "not JSON: Expecting ',' delimiter at column 13"
     assert reason("[1]") == "not a JSON object"
+    assert reason('{"text": "a", "x": {"b": 1, "b": 2}}') == "JSON that cannot be read: `b` is there twice"
     assert reason('{"a": 1, "b": 2}') == "no field `text`; found: `a`, `b`; name the right one with `--text-field`"
     assert reason('{"text": null}') == "field `text` is not a string"
     assert reason('{"text": " \\u2028"}') == "field `text` is empty"
@@ -294,7 +295,7 @@ def test_where_the_ending_tells_nothing_the_first_line_does(name: str, tmp_path:
 
 @pytest.mark.parametrize("key", ["version", "data", "text"])
 def test_an_object_a_line_is_jsonl_whatever_its_first_key(key: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(f'{{"{key}": "1", "text": "a"}}\n')
+    (tmp_path / "a.json").write_text(json.dumps({key: "1", "text": "a"}) + "\n")
     assert texts_of(list(read_records(tmp_path / "a.json"))) == ["a"]
 
 
@@ -306,7 +307,9 @@ def test_what_begins_as_squads_files_do_is_one(start: str, tmp_path: Path) -> No
     assert guess_format(tmp_path / "a.json") == "squad"
 
 
-@pytest.mark.parametrize("data", ['[{"text": "a"}]', "[\n", "{\n", "{'text': 'a'}"])
+@pytest.mark.parametrize(
+    "data", ['[{"text": "a"}]', "[\n", "{\n", "{'text': 'a'}", '["I loved it", "boring"]', '["one,",\n', "[1, 2]"]
+)
 def test_json_of_another_form_is_never_taken_for_texts(data: str, tmp_path: Path) -> None:
     with pytest.raises(SqbertError, match="seems to be JSON, but not an object a line") as caught:
         read(data)
@@ -318,11 +321,25 @@ def test_json_of_another_form_is_never_taken_for_texts(data: str, tmp_path: Path
     assert len(read(data, "text")) == 1
 
 
+def test_what_stands_in_brackets_is_text() -> None:
+    assert texts_of(read("[Applause] thanks\n[sic], he said,\n")) == ["[Applause] thanks", "[sic], he said,"]
+
+
 @pytest.mark.parametrize("mark", UTF16)
 @pytest.mark.parametrize("format", ["auto", *FORMATS])
 def test_text_of_sixteen_bits_is_told(mark: bytes, format: Format) -> None:
     with pytest.raises(SqbertError, match="`stdin` is UTF-16"):
         read(mark + "text\na\n".encode("utf-16-le"), format)
+
+
+@pytest.mark.parametrize("start", NO_TEXT)
+def test_what_is_no_text_is_refused_at_once(start: bytes, tmp_path: Path) -> None:
+    data = start + b"\nabc\n\xff\n"
+    with pytest.raises(SqbertError, match="`stdin` is no text, but "):
+        read(data)
+    (tmp_path / "report").write_bytes(data)
+    with pytest.raises(SqbertError, match="report` is no text, but "):
+        list(read_records(tmp_path / "report"))
 
 
 @pytest.mark.parametrize("name", ["texts.tar.gz", "texts.tgz", "texts.zip"])

@@ -74,6 +74,15 @@ def test_a_student_that_says_the_same_has_no_soft_loss_and_one_that_does_not_has
     assert soft_loss(logits, -logits, "single_label_classification", 2.0).item() > 0.1
 
 
+def test_labels_that_weigh_more_weigh_more_in_what_a_teacher_says() -> None:
+    logits, weights = torch.tensor([[3.0, -1.0]]), torch.tensor([1.0, 5.0])
+    kind = "multi_label_classification"
+    each = [soft_loss(logits[:, [place]], -logits[:, [place]], kind, 1.0, weights[[place]]) for place in (0, 1)]
+    both = soft_loss(logits, -logits, kind, 1.0, weights)
+    assert both.item() == pytest.approx((each[0] + each[1]).item() / 2)
+    assert both > soft_loss(logits, -logits, kind, 1.0)
+
+
 @pytest.mark.parametrize(
     ("gold", "problem", "expected"),
     [
@@ -83,6 +92,9 @@ def test_a_student_that_says_the_same_has_no_soft_loss_and_one_that_does_not_has
         ("nan", "regression", None),
         ("1e999", "regression", None),
         ("a, b,", "multi_label_classification", ("a", "b")),
+        ('["a, b", "c"]', "multi_label_classification", ("a, b", "c")),
+        ("[]", "multi_label_classification", ()),
+        ("[sic], b", "multi_label_classification", ("[sic]", "b")),
         (("a", "b", "a"), "multi_label_classification", ("a", "b")),
         ((), "multi_label_classification", ()),
         ("2.5", "regression", 2.5),
@@ -181,6 +193,13 @@ def test_a_label_is_never_held_out_wholly() -> None:
     for seed in range(5):
         train, dev = hold_out(Split(name="all", records=tuple(records)), seed)
         assert {record.gold for record in dev.records} <= {record.gold for record in train.records}
+
+
+def test_what_is_said_of_one_text_is_held_out_together() -> None:
+    pairs = [Record(f"premise {number % 30}", f"{number}", gold="yn"[number % 2]) for number in range(90)]
+    train, dev = hold_out(Split(name="all", records=tuple(pairs)), 42)
+    assert len(dev.records) == 9
+    assert not {record.text for record in train.records} & {record.text for record in dev.records}
 
 
 def test_too_few_examples_to_hold_some_out_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,16 @@ from sqbert_cli.training.foreign import _layout, load_foreign
 from sqbert_cli.training.guides import AskedGuide, Guidance, guided
 from sqbert_cli.training.heads import adopt_heads, network_with_heads
 from sqbert_cli.training.run import Run
-from sqbert_cli.training.teacher import OwnTeacher, TeacherScores, ask, check_teacher, columns, read_rows, write_rows
+from sqbert_cli.training.teacher import (
+    OwnTeacher,
+    TeacherScores,
+    ask,
+    check_teacher,
+    columns,
+    read_rows,
+    window_key,
+    write_rows,
+)
 from sqbert_cli.training.unlabelled import joined
 from tests.conftest import WORDS, run_sqbert
 from tests.hub_server import lines, run, serve
@@ -207,8 +217,10 @@ def test_a_teacher_whose_pieces_begin_with_a_mark_is_told() -> None:
 
 def test_rows_are_kept_as_they_are(tmp_path: Path) -> None:
     for rows in ([torch.randn(3), torch.randn(3)], [torch.randn(4, 2), torch.randn(1, 2), torch.randn(7, 2)]):
-        write_rows(tmp_path / "rows", rows)
-        for row, again in zip(rows, read_rows(tmp_path / "rows"), strict=True):
+        keys = [window_key(Window([number], [0])) for number in range(len(rows))]
+        write_rows(tmp_path / "rows", keys, rows)
+        for (key, row), (known, again) in zip(zip(keys, rows, strict=True), read_rows(tmp_path / "rows"), strict=True):
+            assert key == known
             assert torch.equal(row, again)
 
 
@@ -218,6 +230,18 @@ def test_a_window_that_is_there_twice_is_asked_about_once(tiny_model: Path, tmp_
     assert [told.done for told in ask(teacher, head, windows * 3, some)] == [len(windows)]
     rows = returned(ask(teacher, head, windows * 3, some))
     assert torch.equal(torch.stack(rows), torch.stack(teacher.rows(head, windows, CPU) * 3))
+
+
+def test_windows_that_were_asked_about_are_known_in_any_order_and_by_their_token_types(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    teacher, some = OwnTeacher(read_checkpoint(tiny_model)), Run(tmp_path, CPU, torch.float32)
+    head, windows = teacher.checkpoint.heads[0], windows_of(teacher.checkpoint)
+    returned(ask(teacher, head, windows[1:], some))
+    assert [told.done for told in ask(teacher, head, windows[::-1], some)] == [len(windows)]
+    assert not list(ask(teacher, head, windows, some))
+    other = replace(windows[0], token_type_ids=[1] * len(windows[0].input_ids))
+    assert [told.done for told in ask(teacher, head, [other], some)] == [1]
 
 
 @pytest.fixture
@@ -236,7 +260,7 @@ def test_a_student_of_entities_learns_from_a_foreign_teacher_asked_once(
     for name in ("one", "two"):
         ran = run_sqbert(*arguments, "--output", tmp_path / name)
         assert ran.status == 0, ran.err
-    kept = list((tmp_path / "cache" / "teacher-scores").iterdir())
+    kept = list((tmp_path / "cache" / "teacher-scores").glob("*/*"))
     assert len(kept) == 1  # of up to 2,048 windows
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert weights[0] == weights[1]
@@ -424,7 +448,7 @@ def test_of_several_tasks_one_learns_from_a_foreign_teacher_and_from_texts(
                      "--multi", f"ner={names}:{names}", "--teacher", f"ner={mpnet}",
                      "--unlabelled", f"ner={tmp_path / 'text.txt'}")  # fmt: skip
     assert ran.status == 0, ran.err
-    assert len(list((tmp_path / "cache" / "teacher-scores").iterdir())) == 2  # of the examples, and of the text
+    assert len(list((tmp_path / "cache" / "teacher-scores").glob("*/*"))) == 2  # of the examples, and of the text
     training = json.loads((tmp_path / "out" / "training.json").read_text())
     assert (training["teacher"], training["unlabelled"]) == (f"ner={mpnet}", "ner=text.txt")
 

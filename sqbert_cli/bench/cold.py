@@ -18,6 +18,7 @@ from typing import IO
 
 from sqbert_cli.bench.cases import Case, Progress, Shape, then
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.threads import environment_of_others
 
 RUNS = 5
 
@@ -74,8 +75,13 @@ def _in_a_process(case: Case) -> dict[str, float]:
 
 
 def run_python(words: Sequence[str], stdout: int | IO[bytes] = subprocess.PIPE) -> str:
-    """Return what a process of its own prints, unless that goes elsewhere. Raises `SqbertError` where it fails."""
-    ran = subprocess.run([sys.executable, *words], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    """Return what a process of its own prints, unless that goes elsewhere. Raises `SqbertError` where it fails.
+
+    Its threads wait as they do by themselves: `sqbert` sets that anew.
+    """
+    ran = subprocess.run(
+        [sys.executable, *words], stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment_of_others()
+    )
     if ran.returncode:
         raise SqbertError(
             f"`python {' '.join(words)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",

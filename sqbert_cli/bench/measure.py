@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,13 +113,12 @@ def _results(
 
 
 def _turns(entrants: Sequence[Timed], runs: int, seconds: float) -> Iterator[list[Timed]]:
-    """Yield who has not run enough, each time another one first: nobody always follows the same neighbour."""
+    """Yield who has not run enough, each time in another order: nobody mostly follows the same neighbour."""
     for turn in count():
         waiting = [entrant for entrant in entrants if not entrant.is_done(runs, seconds)]
         if not waiting:
             return
-        first = turn % len(waiting)
-        yield waiting[first:] + waiting[:first]
+        yield random.Random(turn).sample(waiting, len(waiting))
 
 
 def _prepared(case: Case, subject: Subject) -> Contestant | Skipped:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -155,7 +154,6 @@ def bench(
             "--setup only shows what to type in Termux, whatever else is wanted",
         ),
         (check and (written or compare or runs or markdown), "--check measures nothing to be counted, kept or shown"),
-        (cooldown is not None and not isfinite(cooldown), "--cooldown is a number of seconds"),
         (force and cooldown is not None, "--force does not wait for the phone to cool: leave out --cooldown"),
         (
             throughput and (any(of_cases) or (lengths, batch_sizes, seconds) != ("128", "1", 3.0)),

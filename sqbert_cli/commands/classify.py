@@ -10,8 +10,6 @@ import typer
 from sqbert_cli.commands import bulk as bulks
 from sqbert_cli.commands import options
 
-LABELS = "Labels of your own"
-
 
 def classify(
     texts: options.Texts = None,
@@ -24,23 +22,27 @@ def classify(
     pair_field: options.PairField = None,
     labels: Annotated[
         str | None,
-        typer.Option(rich_help_panel=LABELS, metavar="A,B,...", help="Labels of your own, which no model was taught."),
+        typer.Option(
+            rich_help_panel=options.LABELS, metavar="A,B,...", help="Labels of your own, which no model was taught."
+        ),
     ] = None,
     labels_file: Annotated[
         Path | None,
-        typer.Option(rich_help_panel=LABELS, exists=True, dir_okay=False, help="The same from a file, one a line."),
+        typer.Option(
+            rich_help_panel=options.LABELS, exists=True, dir_okay=False, help="The same from a file, one a line."
+        ),
     ] = None,
     template: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=LABELS,
+            rich_help_panel=options.LABELS,
             help="What a label stands in; default: `This text is about {}.` (nli), `{}` (embedding).",
         ),
     ] = None,
     method: Annotated[
         Literal["nli", "embedding"] | None,
         typer.Option(
-            rich_help_panel=LABELS,
+            rich_help_panel=options.LABELS,
             help="nli: does the text entail the filled template (a pass for each label)? embedding: are they near one "
             "another (a pass for each text)? Default: nli where that is the first of the heads.",
         ),
@@ -91,7 +93,8 @@ def classify(
     """
     own = _own_labels(labels, labels_file)
     options.refuse(
-        (own is None and (template or method), "--template and --method go with --labels"),
+        (own is None and (template is not None or method), "--template and --method go with --labels"),
+        (top_k is not None and all_scores, "--top-k and --all-scores exclude one another"),
         (own is not None and (pair or pair_field or head), "--labels goes without --pair, --pair-field and --head"),
     )
     bulk = bulks.choose(ray, texts or pair, input, input_format, output, format, on_error, workers, shard_records)
@@ -122,7 +125,12 @@ def classify(
         ask = partial(classify_texts, head=chosen.name)
     else:
         known, several = tuple(own), multi_label
-        ask = partial(classify_any, labels=own, method=method, template=template)
+        ask = partial(
+            classify_any,
+            labels=own,
+            method=method,
+            template=None if template is None else options.typed(template, "--template"),
+        )
     if threshold is not None and not several:
         raise SqbertError(f"model `{checkpoint.name}` gives one label", hint="with `--threshold` use `--multi-label`")
     ask = partial(ask, multi_label=multi_label, threshold=0.5 if threshold is None else threshold)

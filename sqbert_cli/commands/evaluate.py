@@ -69,7 +69,7 @@ def evaluate(
         (input and is_glue, "a GLUE task has files of its own: name their folder with --data"),
         (task and not is_glue and not input, f"--task {task} needs --input"),
         (data and not is_glue, "--data goes with a GLUE task"),
-        *options.of_its_own(task, named_fields, input_format),
+        *options.of_its_own(task, named_fields, pair_field, input_format),
     )
 
     import json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqbert_cli.model.config import DeviceName, DtypeName, TrainingDtypeName
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import Format as InputFormatName
 
-INPUT, OUTPUT, COMPUTING, TRAINING = "Input", "Output", "Computing", "Training"
+INPUT, LABELS, OUTPUT, COMPUTING, TRAINING = "Input", "Labels of your own", "Output", "Computing", "Training"
 """Panels of the help."""
 
 FormatName = Literal["auto", "table", "jsonl", "csv", "tsv"]
@@ -61,10 +62,11 @@ def check_plotter(plot: Path | None) -> None:
         raise SqbertError("`--plot` needs matplotlib", hint="pip install 'sqbert[bench]'")
 
 
-def of_its_own(task: str | None, named_fields: bool, input_format: str) -> list[tuple[object, str]]:
+def of_its_own(task: str | None, named_fields: bool, pair: str | None, input_format: str) -> list[tuple[object, str]]:
     """What of a file's form cannot be said for a task that knows it: problems for `refuse`."""
     return [
         (named_fields and (task in GLUE or task in ("nli", "masked")), f"--task {task} knows its own fields"),
+        (pair and task == "ner", "--task ner is about single texts: leave out --pair-field"),
         (input_format != "auto" and (task in GLUE or task == "masked"), f"--task {task} knows its own format"),
     ]
 
@@ -188,9 +190,17 @@ def choices(value: str | None, option: str, known: Sequence[str]) -> list[str]:
     return names
 
 
+def typed(value: str, option: str) -> str:
+    """What was typed is UTF-8, whatever the locale made of it."""
+    try:
+        return os.fsencode(value).decode()
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{option} is not UTF-8: {error.reason}") from error
+
+
 def distinct(values: Iterable[str], option: str) -> list[str]:
     """Return the names that are not empty; none at all is a mistake, and so is one that comes twice."""
-    names = [value.strip() for value in values if value.strip()]
+    names = [typed(value.strip(), option) for value in values if value.strip()]
     if not names:
         raise typer.BadParameter(f"{option} names nothing")
     if len(set(names)) < len(names):

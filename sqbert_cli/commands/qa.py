@@ -43,8 +43,9 @@ def qa(
         ),
     ] = "auto",
     top_k: Annotated[
-        int, typer.Option(rich_help_panel=options.OUTPUT, min=1, max=20, help="Give the N best answers as `answers`.")
-    ] = 1,
+        int | None,
+        typer.Option(rich_help_panel=options.OUTPUT, min=1, max=20, help="Give the N best answers as `answers`."),
+    ] = None,
     no_answer_threshold: Annotated[
         float,
         typer.Option(
@@ -81,6 +82,8 @@ def qa(
     beside the best; above --no-answer-threshold `answer` is null. SQuAD's files (v1.1, v2.0) are read as they are.
     """
     asked = [*(questions or []), *(question or [])]
+    options.refuse((top_k is not None and format == "squad", "--format squad has one answer: leave out --top-k"))
+    top_k = top_k or 1
     bulk = bulks.choose(ray, asked or context, input, input_format, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Mishaps, Source, choose_questions, show_results

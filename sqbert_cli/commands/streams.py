@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import typer
 
-from sqbert_cli.commands.options import OnErrorName
+from sqbert_cli.commands.options import OnErrorName, typed
 from sqbert_cli.console import Meter, show_error, show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
@@ -70,9 +70,7 @@ def choose_questions(
             raise typer.BadParameter("--context goes with a question")
         if path is None:
             _expect_pipe("no question: type one and name a --context, name a file with --input, or pipe JSONL in")
-        # Plain lines are no questions: what comes in a pipe is JSONL, or says otherwise.
-        is_piped = path in (None, STDIN) and format == "auto"
-        return Source(path=path or STDIN, format="jsonl" if is_piped else format, fields=fields)
+        return Source(path=path or STDIN, format=format, fields=fields)
     if path is not None:
         raise typer.BadParameter("give questions or --input, not both")
     if format != "auto" or fields != QuestionFields():
@@ -138,11 +136,7 @@ def _typed(text: str, pair: str | None) -> Record:
 
 
 def _decoded(argument: str, what: str = "text") -> str:
-    """What was typed is UTF-8, whatever the locale made of it."""
-    try:
-        text = os.fsencode(argument).decode()
-    except UnicodeDecodeError as error:
-        raise SqbertError(f"the {what} is not UTF-8: {error.reason}") from error
+    text = typed(argument, f"the {what}")
     if not text.strip():
         raise SqbertError(f"the {what} is empty", hint="type some words")
     return text

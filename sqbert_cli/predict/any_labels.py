@@ -17,6 +17,7 @@ from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.predict.vectors import text_vectors
 from sqbert_cli.records import BadRecord, Classification, Record
 from sqbert_cli.tasks.classification import decode
+from sqbert_cli.text.pieces import read_ids
 
 Method: TypeAlias = Literal["nli", "embedding"]
 TEMPLATES: dict[Method, str] = {"nli": "This text is about {}.", "embedding": "{}"}
@@ -45,7 +46,7 @@ def classify_any(
     if len(labels) == 1 and not multi_label:
         raise SqbertError("a single label would always be right", hint="name another, or use `--multi-label`")
     method = method or default_method(checkpoint)
-    filled = _filled(template or TEMPLATES[method], labels)
+    filled = _filled(TEMPLATES[method] if template is None else template, labels)
     problem: ProblemType = "multi_label_classification" if multi_label else "single_label_classification"
     head = HeadConfig(name="labels", kind="sequence", labels=tuple(labels), problem_type=problem)
     if method == "nli":
@@ -108,7 +109,7 @@ def _entailed(
 ) -> Tensor:
     """*Shapes:* N records -> (N, labels). A long text's windows are averaged by their tokens."""
     tokenizer, length = checkpoint.tokenizer, checkpoint.max_length(head)
-    texts, statements = tokenizer.encode([record.text for record in records]), tokenizer.encode(hypotheses)
+    texts, statements = read_ids(tokenizer, [record.text for record in records]), tokenizer.encode(hypotheses)
     pairs = (
         (n, label, window)
         for n, text in enumerate(texts)

@@ -14,6 +14,7 @@ from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Classification, Record
 from sqbert_cli.tasks.classification import combine, decode, scores
+from sqbert_cli.text.pieces import read_ids
 from sqbert_cli.text.tokenizer import Window
 
 
@@ -39,8 +40,8 @@ def classify(
 def encode(checkpoint: Checkpoint, records: Sequence[Record], max_length: int) -> list[list[Window]]:
     """Windows of each record."""
     tokenizer = checkpoint.tokenizer
-    texts = tokenizer.encode([record.text for record in records])
-    pairs = iter(tokenizer.encode([record.pair for record in records if record.pair is not None]))
+    texts = read_ids(tokenizer, [record.text for record in records])
+    pairs = iter(read_ids(tokenizer, [record.pair for record in records if record.pair is not None]))
     return [
         tokenizer.windows(ids, None if record.pair is None else next(pairs), max_length)
         for record, ids in zip(records, texts, strict=True)

@@ -74,14 +74,14 @@ def soft_loss(
 ) -> Tensor:
     """How far a student is from its teacher: divergence at a temperature, scaled by its square (Hinton et al. 2015).
 
-    *Shapes:* (N, L), (N, L) -> (); `weights`, (N,), are those of the texts that have one label each.
+    *Shapes:* (N, L), (N, L) -> (); `weights` are (N,) of texts with one label each, (L,) of labels that are or are not.
     """
     logits = logits.float()
     if problem == "regression":
         return functional.mse_loss(logits, teacher_logits)
     ours, theirs = logits / temperature, teacher_logits / temperature
     if problem == "multi_label_classification":
-        return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid()) * temperature**2
+        return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid(), pos_weight=weights) * temperature**2
     parts = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none")
     divergence = parts.sum(-1)
     mean = divergence.mean() if weights is None else (divergence * weights).sum() / weights.sum()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -76,7 +78,7 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
             return BadRecord(record.source, f"the label {gold!r} is not a number")
         return replace(record, gold=number)
     if problem == "multi_label_classification":
-        names = gold if isinstance(gold, tuple) else str(gold).split(",")
+        names = gold if isinstance(gold, tuple) else _names_in(str(gold))
         return replace(record, gold=tuple(dict.fromkeys(name.strip() for name in names if name.strip())))
     if isinstance(gold, tuple):
         return BadRecord(
@@ -84,6 +86,16 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
         )
     name = str(gold).strip()
     return replace(record, gold=name) if name else BadRecord(record.source, "the label is empty")
+
+
+def _names_in(cell: str) -> list[str]:
+    """Names with commas between, or the JSON list that we write into a cell of CSV."""
+    if cell.lstrip().startswith("["):
+        with suppress(ValueError):
+            names = json.loads(cell)
+            if all(isinstance(name, str) for name in names):
+                return list(names)
+    return cell.split(",")
 
 
 def finite(value: object) -> float | None:
@@ -120,20 +132,23 @@ def joined(splits: Sequence[Split]) -> Split:
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
-    """Take a tenth of a split away as dev, drawn by seed; of every label an example is left."""
-    order = random.Random(seed).sample(split.records, len(split.records))
-    left = Counter(label for record in order for label in labels_of(record.gold))
-    wanted = max(1, round(len(order) * HELD_OUT_SHARE))
-    dev: list[Record] = []
-    train: list[Record] = []
-    for record in order:
-        labels = labels_of(record.gold)
-        spare = isinstance(record.gold, float) or all(left[label] > 1 for label in labels)
-        if len(dev) < wanted and spare:
-            dev.append(record)
-            left.subtract(labels)
+    """Take a tenth of a split away as dev, drawn by seed: all that is asked, claimed or marked of one text together.
+
+    Of every label an example is left to learn from.
+    """
+    groups = defaultdict[str | int, list[Record]](list)
+    for number, record in enumerate(split.records):
+        groups[number if record.pair is None and record.spans is None else record.text].append(record)
+    left = _count_labels(split.records)
+    wanted = max(1, round(len(split.records) * HELD_OUT_SHARE))
+    dev, train = list[Record](), list[Record]()
+    for group in random.Random(seed).sample(list(groups.values()), len(groups)):
+        own = _count_labels(group)
+        if len(dev) < wanted and all(left[label] > own[label] for label in own):
+            dev += group
+            left -= own
         else:
-            train.append(record)
+            train += group
     if not dev or not train:
         raise SqbertError(
             f"`{split.name}` has too few examples to hold some out", hint="name a file of others with `--dev`"
@@ -141,17 +156,11 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
     return replace(split, records=tuple(train)), Split(name=f"held out of {split.name}", records=tuple(dev))
 
 
-def hold_out_texts(split: Split, seed: int) -> tuple[Split, Split]:
-    """Take a tenth of the texts away as dev, drawn by seed; all that is asked or claimed of one goes together."""
-    texts = sorted({record.text for record in split.records})
-    random.Random(seed).shuffle(texts)
-    dev_texts = set(texts[: max(1, round(len(texts) * HELD_OUT_SHARE))])
-    dev, train = (
-        tuple(record for record in split.records if (record.text in dev_texts) is wanted) for wanted in (True, False)
+def _count_labels(records: Iterable[Record]) -> Counter[str]:
+    """Numbers are no labels."""
+    return Counter(
+        label for record in records if not isinstance(record.gold, float) for label in labels_of(record.gold)
     )
-    if not train:
-        raise SqbertError(f"`{split.name}` has too few texts to hold some out", hint="name a file of others: `--dev`")
-    return replace(split, records=train), Split(name=f"held out of {split.name}", records=dev)
 
 
 def check(dataset: Dataset) -> list[str]:
@@ -169,8 +178,9 @@ def check(dataset: Dataset) -> list[str]:
 
 def check_known(split: Split, labels: Sequence[str]) -> None:
     """Raise `SqbertError` where examples have labels that the model cannot tell."""
+    known = set(labels)
     unknown = {
-        label: record for record in reversed(split.records) for label in labels_of(record.gold) if label not in labels
+        label: record for record in reversed(split.records) for label in labels_of(record.gold) if label not in known
     }
     if unknown:
         listed = ", ".join(f"`{label}` ({record.source})" for label, record in list(unknown.items())[:LISTED])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
@@ -34,8 +35,8 @@ def piece_targets(stretch: Stretch, spans: Sequence[Span], tags: Sequence[str]) 
     """Return the index of each piece's tag: of the first of a word that of the word, of others `NOT_LEARNT`."""
     pieces = stretch.pieces
     starts = [n for n in range(len(pieces)) if (pieces.words[n] != pieces.words[n - 1] if n else stretch.is_first)]
-    ends = [*starts[1:], len(pieces)]
-    words = [Word(pieces.offsets[a][0], pieces.offsets[b - 1][1]) for a, b in zip(starts, ends, strict=True)]
+    edges = pairwise([*starts, len(pieces)])  # none where no word begins
+    words = [Word(pieces.offsets[start][0], pieces.offsets[end - 1][1]) for start, end in edges]
     targets = [NOT_LEARNT] * len(pieces)
     for start, tag in zip(starts, span_tags(word_spans(spans, words), len(words)), strict=True):
         targets[start] = tags.index(tag)

@@ -50,8 +50,11 @@ def _take(path: Path, characters: int, shortest: int) -> tuple[list[str], list[s
         if len(paragraph) < shortest:
             short += 1
             continue
-        taken.append(paragraph)
+        taken.append(paragraph[:characters])
         length += len(paragraph)
+        if len(paragraph) > characters:
+            left_out = [f"its first {characters:,} characters"]
+            break
     if short:
         left_out.append(f"without {short:,} lines of under {shortest} characters")
     return taken, left_out

@@ -20,6 +20,20 @@ STDIN = Path("-")
 COMPRESSED = (".gz", ".xz")
 MOST_BYTES = 1 << 30
 """Of a line, or of what is read as a whole: far above any text, below what would fill a memory."""
+NO_TEXT = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "an archive or an office document",
+    b"\xd0\xcf\x11\xe0\xa1\xb1": "an office document",
+    b"\x1f\x8b": "compressed (gzip; a file of that is read if it ends in .gz)",
+    b"\xfd7zXZ\x00": "compressed (xz; a file of that is read if it ends in .xz)",
+    b"BZh91AY&SY": "compressed (bzip2)",
+    b"\x28\xb5\x2f\xfd": "compressed (zstd)",
+    b"7z\xbc\xaf\x27\x1c": "an archive",
+    b"PAR1": "a Parquet table",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+}
+"""How files begin that are often taken for text."""
 DAMAGE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 """Of a compressed file: it is the same each time that the file is read, as what a network or a disk says is not."""
 
@@ -61,9 +75,18 @@ def read_lines(path: Location, on_bytes: Callable[[int], None] | None = None, st
     for number, (line, position) in enumerate(_read(path, start), start.lines):
         if on_bytes is not None:
             on_bytes(position)
-        if number == 0 and line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-            raise SqbertError(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
+        if number == 0:
+            _refuse_others(line, path)
         yield line.removeprefix(BOM_UTF8) if number == 0 else line
+
+
+def _refuse_others(first: bytes, path: Location) -> None:
+    """Raise `SqbertError` for what is no text of ours, before each of its lines is told to be none."""
+    if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise SqbertError(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
+    for start, what in NO_TEXT.items():
+        if first.startswith(start):
+            raise SqbertError(f"`{name_of(path)}` is no text, but {what}", hint="turn it into text first")
 
 
 def read_whole(path: Location) -> bytes:

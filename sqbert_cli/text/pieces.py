@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sqbert_cli.text.tokenizer import Tokenizer
 
-SECTION_CHARACTERS = 20_000
+SECTION_CHARACTERS, SECTIONS_AT_ONCE = 20_000, 1_000
+SPACES = " \n\t\r\u00a0\u2003\u2028\u3000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,24 @@ def read_pieces(tokenizer: Tokenizer, text: str) -> Iterator[Pieces]:
             words += words_here[-1] + 1
 
 
+def read_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Return the ids of the pieces of each text, without their places."""
+    ids: list[list[int]] = [[] for _ in texts]
+    parts = [(number, start, end) for number, text in enumerate(texts) for start, end in sections(text)]
+    for first in range(0, len(parts), SECTIONS_AT_ONCE):
+        some = parts[first : first + SECTIONS_AT_ONCE]
+        found = tokenizer.encode([texts[number][start:end] for number, start, end in some])
+        for (number, _, _), section in zip(some, found, strict=True):
+            ids[number] += section
+    return ids
+
+
 def sections(text: str, size: int = SECTION_CHARACTERS) -> Iterator[tuple[int, int]]:
     """Yield consecutive parts of at most `size` characters, which end at white space if there is any in their half."""
     start = 0
     while len(text) - start > size:
         end = start + size
-        cut = max(text.rfind(space, start + size // 2, end) for space in " \n") + 1 or _before_marks(text, start, end)
+        cut = max(text.rfind(space, start + size // 2, end) for space in SPACES) + 1 or _before_marks(text, start, end)
         yield start, cut
         start = cut
     yield start, len(text)

@@ -52,7 +52,10 @@ def read_records(
         format = guess_format(path)
         if format == "text" and is_stream(path):
             first = list(islice(_filled(lines), 1))  # which is put back
-            format, lines = _guess_of_line(first[0][1] if first else "", name), chain(first, lines)
+            line = first[0][1] if first else ""
+            if isinstance(fields, QuestionFields) and SQUAD_START.match(line):
+                raise SqbertError(f"`{name}` seems to have SQuAD's form", hint="say so: `--input-format squad`")
+            format, lines = _guess_of_line(line, name), chain(first, lines)
         format = plain if format == "text" else format
     if format == "squad" and not isinstance(fields, QuestionFields):
         raise SqbertError(
@@ -115,12 +118,21 @@ def _guess_of_line(line: str, name: str) -> Format:
     """Go by the first line. Raises `SqbertError` for JSON that is not JSONL, which would be taken for text."""
     if OBJECT_START.match(line):
         return "jsonl"
-    if JSON_START.match(line):
+    if JSON_START.match(line) or _is_list(line):
         raise SqbertError(
             f"`{name}` seems to be JSON, but not an object a line",
             hint="`jq -c .` or `jq -c '.[]'` makes it so; if it is text: `--input-format text`",
         )
     return "text"
+
+
+def _is_list(line: str) -> bool:
+    """Whether a line is a list of JSON, or a string with which one begins."""
+    line = line.strip()
+    try:
+        return line.startswith("[") and bool(json.loads(line.removesuffix(",") + "]" if line.endswith(",") else line))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _filled(lines: Lines) -> Lines:
@@ -147,12 +159,21 @@ def _plain_fields(fields: Fields, name: str) -> Fields:
 
 def _json_object(line: str) -> dict[str, Any] | str:
     try:
-        value = json.loads(line, parse_constant=_refuse)
+        value = json.loads(line, parse_constant=_refuse, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         return f"not JSON: {error.msg} at column {error.colno}"
     except (ValueError, RecursionError) as error:  # a number of too many digits, lists too deep
         return f"JSON that cannot be read: {error}"
     return value if isinstance(value, dict) else "not a JSON object"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{twice}` is there twice")
+    return values
 
 
 def _refuse(constant: str) -> None:

@@ -34,6 +34,8 @@ KINDS: dict[str, HeadKind] = {
     "ForQuestionAnswering": "span",
 }
 SAME_PIECES = "a teacher's word pieces must be the student's: BERT's, MPNet's, not those of RoBERTa"
+MODEL_FILES = (".safetensors", ".bin", ".json", ".txt")
+"""What answers depend on."""
 CLASSES = {kind: f"AutoModel{name}" for name, kind in KINDS.items()}
 
 
@@ -69,8 +71,9 @@ class ForeignTeacher:
     @cached_property
     def hash(self) -> str:
         digest = sha256()
-        for file in sorted((*self.folder.glob("*.safetensors"), *self.folder.glob("*.bin"))):
-            digest_of(file, digest)
+        for file in sorted(self.folder.iterdir()):
+            if file.suffix in MODEL_FILES:
+                digest_of(file, digest)
         return digest.hexdigest()
 
     def head(self, wanted: HeadConfig) -> HeadConfig:

@@ -129,8 +129,8 @@ class TextLesson(Lesson):
         return self.targets.tolist()
 
     def amount(self, rows: Sequence[int]) -> float:
-        weights = self._weights(rows)
-        return len(rows) if weights is None else float(weights.sum())
+        weights, is_one = self._weights(rows), self.head.problem_type == "single_label_classification"
+        return float(weights.sum()) if is_one and weights is not None else len(rows)
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
@@ -144,9 +144,9 @@ class TextLesson(Lesson):
         return values if self.scale is None else self.scale.standard(values)
 
     def _weights(self, rows: Sequence[int]) -> Tensor | None:
-        """Of texts with one label each, if labels weigh differently. *Shape:* (N,)."""
+        """If labels weigh differently: (N,) of texts with one label each, else (L,) of the labels."""
         if self.label_weights is None or self.head.problem_type != "single_label_classification":
-            return None
+            return self.label_weights
         return self.label_weights[self.targets[list(rows)]]
 
 

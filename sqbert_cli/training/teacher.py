@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -23,12 +23,13 @@ from sqbert_cli.tensors import UNREADABLE, load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_positions, check_vocabulary
 from sqbert_cli.training.lessons import Lesson
-from sqbert_cli.training.run import Run, windows_hash
+from sqbert_cli.training.run import Run
 
 TOLD: tuple[HeadKind, ...] = ("sequence", "token", "span")
 """Heads whose scores a teacher can give."""
 TEACHER_WINDOWS = 2_048
 """Asked at once."""
+KEY_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -130,49 +131,59 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
 def ask(
     teacher: Teacher, wanted: HeadConfig, windows: Sequence[Window], run: Run
 ) -> Generator[TeacherScores, None, list[Tensor]]:
-    """Return the teacher's scores of every window, in the order of the labels wanted; asked once, then cached."""
-    head, (once, places) = teacher.head(wanted), distinct(windows)
-    parts = [once[first : first + TEACHER_WINDOWS] for first in range(0, len(once), TEACHER_WINDOWS)]
-    files = [_cached(teacher.hash, head.name, windows_hash(part), run.device.type, str(run.dtype)) for part in parts]
-    done = 0
-    for part, file in zip(parts, files, strict=True):
+    """Return the teacher's scores of every window, in the order of the labels wanted; each is asked for once, ever."""
+    head, keys = teacher.head(wanted), [window_key(window) for window in windows]
+    folder = _cached(teacher.hash, head.name, run.device.type, str(run.dtype))
+    once = dict(zip(keys, windows, strict=True))
+    known = _known(folder, once)
+    asked = [key for key in once if key not in known]
+    done = len(known)
+    for first in range(0, len(asked), TEACHER_WINDOWS):
+        part = asked[first : first + TEACHER_WINDOWS]
         done += len(part)
-        if not file.is_file() and run.processes.is_first_here:
+        if run.processes.is_first_here:
             with run.autocast():
-                write_rows(file, teacher.rows(head, part, run.device))
-            yield TeacherScores(done, len(once))
+                rows = teacher.rows(head, [once[key] for key in part], run.device)
+            write_rows(folder / f"{sha256(b''.join(part)).hexdigest()}.safetensors", part, rows)
+        yield TeacherScores(done, len(once))
     run.processes.wait()
+    known = _known(folder, once) if asked else known
     chosen = columns(head, wanted)
-    rows = [row[..., chosen] for file in files for row in read_rows(file)]
-    return [rows[place] for place in places]
+    return [known[key][..., chosen] for key in keys]
+
+
+def window_key(window: Window) -> bytes:
+    return sha256(repr((window.input_ids, window.token_type_ids)).encode()).digest()[:KEY_BYTES]
 
 
 def _cached(*told: str) -> Path:
-    """Where the scores of some windows are kept, by what they depend on."""
-    return cache_folder() / "teacher-scores" / f"{sha256(repr(told).encode()).hexdigest()}.safetensors"
+    """Where scores are kept, by what they depend on beside the window."""
+    return cache_folder() / "teacher-scores" / sha256(repr(told).encode()).hexdigest()
 
 
-def distinct(windows: Sequence[Window]) -> tuple[list[Window], list[int]]:
-    """Return the windows without repetitions, and where among them each stands."""
-    keys = [(*window.input_ids, *window.token_type_ids) for window in windows]
-    once = dict(zip(keys, windows, strict=True))
-    index = {key: place for place, key in enumerate(once)}
-    return list(once.values()), [index[key] for key in keys]
+def _known(folder: Path, wanted: Container[bytes]) -> dict[bytes, Tensor]:
+    """Those of the wanted windows' scores that are kept."""
+    files = sorted(folder.glob("*.safetensors"))
+    return {key: row for file in files for key, row in read_rows(file) if key in wanted}
 
 
-def write_rows(file: Path, rows: Sequence[Tensor]) -> None:
+def write_rows(file: Path, keys: Sequence[bytes], rows: Sequence[Tensor]) -> None:
     """Keep rows of one width in one tensor. *Shape of each:* (L,) or (T, L)."""
     lengths = torch.tensor([row.numel() // row.shape[-1] for row in rows])
     flat = torch.cat([row.reshape(-1, row.shape[-1]) for row in rows])
+    names = torch.tensor([list(key) for key in keys], dtype=torch.uint8)
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as target:
-        target.write(save({"rows": flat, "lengths": lengths, "of_tokens": torch.tensor(rows[0].ndim == 2)}))
+        target.write(
+            save({"keys": names, "rows": flat, "lengths": lengths, "of_tokens": torch.tensor(rows[0].ndim == 2)})
+        )
 
 
-def read_rows(file: Path) -> list[Tensor]:
+def read_rows(file: Path) -> Iterator[tuple[bytes, Tensor]]:
     try:
         tensors = load_safetensors(file)
     except UNREADABLE as error:
         raise SqbertError(f"`{file}` is damaged", hint="remove it; the teacher will be asked again") from error
     rows = tensors["rows"].split(tensors["lengths"].tolist())
-    return list(rows) if tensors["of_tokens"] else [row[0] for row in rows]
+    for key, row in zip(tensors["keys"].tolist(), rows, strict=True):
+        yield bytes(key), row if tensors["of_tokens"] else row[0]
