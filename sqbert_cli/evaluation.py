@@ -21,6 +21,7 @@ from sqbert_cli.predict.vectors import text_vectors
 from sqbert_cli.records import Answers, BadRecord, Classification, Entities, Record
 from sqbert_cli.tasks.classification import decode
 from sqbert_cli.tasks.dataset import Split
+from sqbert_cli.tasks.glue import is_of_another_task
 from sqbert_cli.tasks.masked_words import Draws, hide_words, special_ids, told
 from sqbert_cli.tasks.metrics import Metric, Scores, score
 from sqbert_cli.tasks.span_metrics import score_answers, score_entities
@@ -52,7 +53,7 @@ def judge(
         case "masked_word":
             return _score_masked(checkpoint, split, head)
         case _:
-            _check_fit(checkpoint, head, wanted)
+            _check_fit(checkpoint, head, wanted, is_named=name is not None)
             return _score_texts(classify(checkpoint, split.records, head=head.name), wanted, metrics)
 
 
@@ -116,7 +117,12 @@ def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Sco
     return Scores({"accuracy": first / total, "top5_accuracy": among_five / total})
 
 
-def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig) -> None:
+def _check_fit(checkpoint: Checkpoint, head: HeadConfig, wanted: HeadConfig, *, is_named: bool) -> None:
+    if is_of_another_task(head, wanted) and not is_named:
+        raise SqbertError(
+            f"model `{checkpoint.name}` has no head `{wanted.name}`; `{head.name}` has the same labels",
+            hint=f"to ask that one all the same: `--head {head.name}`",
+        )
     if head.problem_type != wanted.problem_type:
         raise SqbertError(
             f"model `{checkpoint.name}` does {_words(head.problem_type)}, the task is {_words(wanted.problem_type)}"

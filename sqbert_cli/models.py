@@ -15,7 +15,7 @@ from sqbert_cli import hub
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sha256_of, whole_file, whole_path, write_json
-from sqbert_cli.folder import read_config, read_training, weights_file
+from sqbert_cli.folder import read_config, read_training
 from sqbert_cli.model.config import MODEL_TYPES
 from sqbert_cli.places import (
     DEFAULT_MODEL,
@@ -26,17 +26,7 @@ from sqbert_cli.places import (
     shipped_models,
     sweep_pulled,
 )
-from sqbert_cli.summary import (
-    CARD_FILE,
-    ORIGIN_FILE,
-    dtype_of,
-    head_fields,
-    origin,
-    place_of,
-    read_origin,
-    read_stored,
-    training_fields,
-)
+from sqbert_cli.summary import CARD_FILE, ORIGIN_FILE, place_of, read_origin, read_summary
 
 
 def load_checkpoint(name: str | None = None, *, offline: bool = False) -> Checkpoint:
@@ -84,17 +74,10 @@ def pull(name: HubName) -> Path:
 def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any]:
     """Return what there is to be known of a model: its shape, parameters, bytes, heads and scores."""
     folder = find_model(name, offline=offline)
-    checkpoint, file = read_checkpoint(folder, name or DEFAULT_MODEL), weights_file(folder)
-    return {
-        "name": checkpoint.name,
-        "folder": str(folder),
-        **origin(place_of(checkpoint.name, folder)),
+    checkpoint = read_checkpoint(folder, name or DEFAULT_MODEL)
+    return read_summary(place_of(checkpoint.name, folder)) | {
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
-        "bytes": file.stat().st_size,
-        "dtype": dtype_of(read_stored(file)),
         "config": checkpoint.config.to_dict(),
-        "heads": head_fields(checkpoint.heads, checkpoint.config.max_position_embeddings),
-        **training_fields(folder),
     }
 
 

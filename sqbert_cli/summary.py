@@ -51,7 +51,7 @@ def place_of(name: str, folder: Path) -> Place:
 def summary(place: Place) -> dict[str, Any]:
     """Return what a folder says of its model. A damaged one has its reason under `problem`."""
     try:
-        return _summary(place)
+        return read_summary(place)
     except SqbertError as error:
         problem = error.message
     except OSError as error:
@@ -99,7 +99,8 @@ def training_fields(folder: Path) -> dict[str, Any]:
     }
 
 
-def _summary(place: Place) -> dict[str, Any]:
+def read_summary(place: Place) -> dict[str, Any]:
+    """As `summary`; raises `SqbertError`, or `OSError`, where a folder is damaged."""
     values = read_config(place.folder)
     config, file = SqueezeBertConfig.from_dict(values), weights_file(place.folder)
     stored = read_stored(file)

@@ -15,6 +15,7 @@ import torch
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.evaluation import judge
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.texts import classify
@@ -143,6 +144,19 @@ def test_scores_of_texts_and_of_answers_are_those_of_transformers(
     for row, (_, out) in zip(rows, reference(folder, "QuestionAnswering"), strict=True):
         expected = torch.stack([out.start_logits, out.end_logits], -1)[0]
         torch.testing.assert_close(row[:2], expected[:2], atol=1e-5, rtol=1e-4)
+
+
+def test_a_head_of_another_task_with_the_same_labels_is_not_asked(make_model: Callable[..., Path]) -> None:
+    known, wanted = glue_head("rte"), glue_head("wnli")
+    checkpoint = read_checkpoint(make_model(heads=(known,)))
+    records = [Record("good film", "bad film", gold=label) for label in wanted.labels]
+    lesson = text_lesson(checkpoint, wanted, records, 0.0, class_weights=False)
+    with pytest.raises(SqbertError, match=r"was taught `rte`, whose labels `wnli` has too"):
+        check_teacher(OwnTeacher(checkpoint), checkpoint, lesson)
+    split = Split(name="dev", records=tuple(records))
+    with pytest.raises(SqbertError, match=r"has no head `wnli`; `rte` has the same labels"):
+        judge(checkpoint, split, ("accuracy",), wanted)
+    assert judge(checkpoint, split, ("accuracy",), wanted, "rte").metrics["accuracy"] in (0.0, 0.5, 1.0)
 
 
 def test_the_pairs_of_a_teacher_with_token_types_are_those_of_its_own_tokenizer(

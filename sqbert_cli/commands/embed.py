@@ -49,7 +49,7 @@ def embed(
     bulk = bulks.choose(ray, texts, input, input_format, ray and output, format, on_error, workers, shard_records)
     file = _numpy_file(output, format) if output is not None and bulk is None else None
 
-    from sqbert_cli.commands.streams import Mishaps, Source, choose_source, show_results
+    from sqbert_cli.commands.streams import Source, choose_source, show_results, watched
     from sqbert_cli.text.fields import Fields
 
     fields = Fields(text=text_field)
@@ -73,10 +73,9 @@ def embed(
         if file is None:
             show_results(results, line_view(format, job.to_fields), on_error, meter)
         else:
-            mishaps = Mishaps(on_error)
-            vectors = (result.vector for result in mishaps.sort_out(results, meter))
-            write_rows(file, vectors, checkpoint.config.hidden_size)
-            mishaps.end()
+            with watched(on_error) as mishaps:
+                vectors = (result.vector for result in mishaps.sort_out(results, meter))
+                write_rows(file, vectors, checkpoint.config.hidden_size)
 
 
 def _numpy_file(output: str, format: str) -> Path:

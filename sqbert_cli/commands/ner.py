@@ -64,7 +64,7 @@ def ner(
     wanted = options.listed(labels, "--labels")
     bulk = bulks.choose(ray, texts, input, input_format, output, format, on_error, workers, shard_records)
 
-    from sqbert_cli.commands.streams import Mishaps, Source, choose_source, show_results
+    from sqbert_cli.commands.streams import Source, choose_source, show_results, watched
     from sqbert_cli.text.fields import Fields
 
     fields = Fields(text=text_field)
@@ -90,10 +90,9 @@ def ner(
         if format == "html":
             from sqbert_cli.views.page import page
 
-            mishaps = Mishaps(on_error)
-            for part in page(mishaps.sort_out(results, meter), source.name):
-                write_out(part)
-            mishaps.end()
+            with watched(on_error) as mishaps:
+                for part in page(mishaps.sort_out(results, meter), source.name):
+                    write_out(part)
         elif format == "conll":
             show_results(results, lambda result: write_out(conll_lines(result)), on_error, meter)
         elif is_table(format):

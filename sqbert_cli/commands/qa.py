@@ -86,7 +86,7 @@ def qa(
     top_k = top_k or 1
     bulk = bulks.choose(ray, asked or context, input, input_format, output, format, on_error, workers, shard_records)
 
-    from sqbert_cli.commands.streams import Mishaps, Source, choose_questions, show_results
+    from sqbert_cli.commands.streams import Source, choose_questions, show_results, watched
     from sqbert_cli.text.fields import QuestionFields
 
     fields = QuestionFields(text=context_field, pair=question_field)
@@ -118,10 +118,9 @@ def qa(
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         if format == "squad":
-            mishaps = Mishaps(on_error)
-            predictions = prediction_file(mishaps.sort_out(results, meter), mishaps.report)
-            write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
-            mishaps.end()
+            with watched(on_error) as mishaps:
+                predictions = prediction_file(mishaps.sort_out(results, meter), mishaps.report)
+                write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
         elif is_table(format):
             show_results(results, show_answers, on_error, meter)
         else:

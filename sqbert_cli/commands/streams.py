@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -90,18 +91,28 @@ def show_results(
     results: Iterable[Result | BadRecord], show: Callable[[Result], None], on_error: OnErrorName, meter: Meter
 ) -> None:
     """Show every result; report every bad line, and end with status 1 if there was one."""
+    with watched(on_error) as mishaps:
+        for result in mishaps.sort_out(results, meter):
+            try:
+                show(result)
+            except SqbertError as error:
+                mishaps.report(error)
+
+
+@contextmanager
+def watched(on_error: OnErrorName) -> Iterator[Mishaps]:
+    """Give what each line that cannot be used is told to; at the end it says how many there were, with status 1."""
     mishaps = Mishaps(on_error)
-    for result in mishaps.sort_out(results, meter):
-        try:
-            show(result)
-        except SqbertError as error:
-            mishaps.report(error)
-    mishaps.end()
+    yield mishaps
+    if mishaps.count:
+        lines = "line was" if mishaps.count == 1 else "lines were"
+        show_error(SqbertError(f"{mishaps.count:,} {lines} skipped"))
+        raise typer.Exit(1)
 
 
 @dataclass
 class Mishaps:
-    """Lines that could not be used: each is told at once, and that there were some at the end."""
+    """Lines that could not be used, each of which is told at once."""
 
     on_error: OnErrorName
     count: int = 0
@@ -120,12 +131,6 @@ class Mishaps:
             raise error
         show_error(error)
         self.count += 1
-
-    def end(self) -> None:
-        if self.count:
-            lines = "line was" if self.count == 1 else "lines were"
-            show_error(SqbertError(f"{self.count:,} {lines} skipped"))
-            raise typer.Exit(1)
 
 
 def _typed(text: str, pair: str | None) -> Record:

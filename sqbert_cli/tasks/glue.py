@@ -133,6 +133,11 @@ def glue_head(name: str) -> HeadConfig:
     return HeadConfig(name=name, kind="sequence", labels=task.labels, problem_type=task.problem_type)
 
 
+def is_of_another_task(head: HeadConfig, wanted: HeadConfig) -> bool:
+    """Whether two heads are of two GLUE tasks; some have labels of the same names (rte, qnli, wnli)."""
+    return head.name != wanted.name and {head.name, wanted.name} <= TASKS.keys()
+
+
 def glue_dataset(name: str, data: Path | None, *, offline: bool = False) -> Dataset:
     """Read train and dev from a folder in GLUE's own layout, or from the hub."""
     task = find_task(name)

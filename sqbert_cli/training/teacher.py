@@ -19,6 +19,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.model.config import HeadConfig, HeadKind
 from sqbert_cli.places import cache_folder
 from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.tasks.glue import is_of_another_task
 from sqbert_cli.tensors import UNREADABLE, load_safetensors
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.examples import check_positions, check_vocabulary
@@ -111,6 +112,11 @@ def check_teacher(teacher: Teacher, student: Checkpoint, lesson: Lesson) -> None
     if wanted.kind not in TOLD:
         return
     head = teacher.head(wanted)
+    if is_of_another_task(head, wanted):
+        raise SqbertError(
+            f"the teacher `{teacher.name}` was taught `{head.name}`, whose labels `{wanted.name}` has too",
+            hint="name a teacher of the task itself",
+        )
     tells_it = sorted(head.labels) == sorted(wanted.labels)
     if wanted.problem_type == "regression":  # whose only label may have any name
         tells_it = len(head.labels) == len(wanted.labels)
