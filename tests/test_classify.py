@@ -372,7 +372,7 @@ def test_any_unicode_keeps_its_record(tiny_model: Path) -> None:
     assert [row["text"] for row in map(json.loads, ran.out.removesuffix("\n").split("\n"))] == texts
 
 
-def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_locale_does_not_matter(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONUTF8", "0")
     ran = run_sqbert("classify", "日本語", "--model", tiny_model, is_forked=False)
@@ -381,6 +381,9 @@ def test_the_locale_does_not_matter(tiny_model: Path, monkeypatch: pytest.Monkey
     ran = run_sqbert("classify", "a", "--labels", "größe,日本", "--model", tiny_model, is_forked=False)
     assert ran.status == 0, ran.err
     assert jsonl(ran.out)[0]["label"] in ("größe", "日本")
+    (tmp_path / "labels").write_text("größe\n日本\n", encoding="utf-8")
+    same = run_sqbert("classify", "a", "--labels-file", tmp_path / "labels", "--model", tiny_model, is_forked=False)
+    assert same.out == ran.out
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ SaveDtype = Annotated[
 
 def listed(value: str | None, option: str) -> list[str] | None:
     """Split a value at its commas."""
-    return None if value is None else distinct(value.split(","), option)
+    return None if value is None else distinct(typed(value, option).split(","), option)
 
 
 def numbers(value: str, option: str, low: int, high: int) -> list[int]:
@@ -200,7 +200,7 @@ def typed(value: str, option: str) -> str:
 
 def distinct(values: Iterable[str], option: str) -> list[str]:
     """Return the names that are not empty; none at all is a mistake, and so is one that comes twice."""
-    names = [typed(value.strip(), option) for value in values if value.strip()]
+    names = [value.strip() for value in values if value.strip()]
     if not names:
         raise typer.BadParameter(f"{option} names nothing")
     if len(set(names)) < len(names):
