@@ -37,7 +37,7 @@ ARCHITECTURES: dict[HeadKind, str] = {
     "vector": "Model",
     "pooler": "Model",
 }
-BERTS = ("BertTokenizer", "SqueezeBertTokenizer")
+BERTS = ("BertTokenizer", "SqueezeBertTokenizer", "DistilBertTokenizer")
 SPECIAL_TOKENS = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "sep", "pad", "cls", "mask")}
 
 
@@ -157,7 +157,7 @@ def _check_decoder(folder: Path, heads: Sequence[HeadConfig], state: State) -> N
 def _normalizing(folder: Path) -> dict[str, Any]:
     """What transformers' settings say to `Tokenizer.read`; none where another class than BERT's reads the JSON."""
     values = read_tokenizer_values(folder)
-    name = values.get("tokenizer_class") or "BertTokenizer"
+    name = values.get("tokenizer_class") or read_config(folder).get("tokenizer_class") or "BertTokenizer"
     if (folder / "tokenizer.json").is_file() and str(name).removesuffix("Fast") not in BERTS:
         return {}
     accents = values.get("strip_accents")

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
 from typing import Annotated, Any
 
 import typer
@@ -68,7 +67,7 @@ def boundary() -> Iterator[None]:
 
 
 class Command(TyperCommand):
-    """A command that does not forget the first of two inputs, or of two lists of names, and takes numbers for such."""
+    """A command that does not forget the first of two inputs, or of two lists of names."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -78,12 +77,7 @@ class Command(TyperCommand):
                     raise typer.BadParameter(f"{option.opts[0]} is given twice; put a comma between the names", ctx)
                 if getattr(option, "rich_help_panel", None) in (INPUT, LABELS):
                     raise typer.BadParameter(f"{option.opts[0]} is given twice, where one is read", ctx)
-        rest = super().parse_args(ctx, args)
-        for option in self.params:
-            value = ctx.params.get(option.name)
-            if isinstance(value, float) and not isfinite(value):
-                raise typer.BadParameter(f"{option.opts[0]} is a number, not {value}", ctx)
-        return rest
+        return super().parse_args(ctx, args)
 
 
 class Group(TyperGroup):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,8 +113,9 @@ def choose_pulled(names: list[str]) -> list[Pulled]:
 def sweep_pulled() -> None:
     """Remove what commands that were killed long ago left in our cache."""
     for root in (cache_folder() / "models").glob("*--*"):
-        sweep(root, ABANDONED_SECONDS)
-        _drop_empty(root)
+        with suppress(OSError):  # another user's, or another process was faster
+            sweep(root, ABANDONED_SECONDS)
+            _drop_empty(root)
 
 
 def remove_pulled(one: Pulled) -> int:

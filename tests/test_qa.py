@@ -248,6 +248,15 @@ def test_a_pipe_of_something_else_is_told_once(many_heads: Path, piped: str, sai
     assert ran.err.count("error:") == 1
 
 
+def test_a_pipe_that_is_empty_or_begins_in_a_line_is_read(many_heads: Path) -> None:
+    ran = run_sqbert("qa", "--model", many_heads, stdin="\n")
+    assert (ran.status, ran.out, ran.err) == (0, "", "")
+    row = {"data": [1], "question": "a ?", "context": CONTEXT}
+    for first, bad in ((json.dumps(row), 0), (json.dumps(row)[40:], 1)):
+        ran = run_sqbert("qa", "--model", many_heads, stdin=f"{first}\n{json.dumps(row)}\n")
+        assert (ran.status, len(ran.out.splitlines())) == (bad, 2 - bad), ran.err
+
+
 def test_a_terminal_sees_the_answer_in_its_sentence(many_heads: Path) -> None:
     ran = run_sqbert("qa", "it ?", "--model", many_heads, "--format", "table", "--no-answer-threshold", "1",
                      stdin=CONTEXT)  # fmt: skip

@@ -94,6 +94,7 @@ def test_labels_that_weigh_more_weigh_more_in_what_a_teacher_says() -> None:
         ("a, b,", "multi_label_classification", ("a", "b")),
         ('["a, b", "c"]', "multi_label_classification", ("a, b", "c")),
         ("[]", "multi_label_classification", ()),
+        ("[" * 2_000, "multi_label_classification", ("[" * 2_000,)),
         ("[sic], b", "multi_label_classification", ("[sic]", "b")),
         (("a", "b", "a"), "multi_label_classification", ("a", "b")),
         ((), "multi_label_classification", ()),
@@ -200,6 +201,14 @@ def test_what_is_said_of_one_text_is_held_out_together() -> None:
     train, dev = hold_out(Split(name="all", records=tuple(pairs)), 42)
     assert len(dev.records) == 9
     assert not {record.text for record in train.records} & {record.text for record in dev.records}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_a_tenth_is_a_tenth_however_few_the_texts(count: int) -> None:
+    pairs = [Record(f"{number % count}", f"{number}", gold="yn"[number % 2]) for number in range(200)]
+    train, dev = hold_out(Split(name="all", records=tuple(pairs)), 42)
+    assert 20 <= len(dev.records) <= 40
+    assert len(train.records) + len(dev.records) == 200
 
 
 def test_too_few_examples_to_hold_some_out_is_said() -> None:

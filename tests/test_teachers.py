@@ -156,6 +156,8 @@ def test_a_head_of_another_task_with_the_same_labels_is_not_asked(make_model: Ca
     split = Split(name="dev", records=tuple(records))
     with pytest.raises(SqbertError, match=r"has no head `wnli`; `rte` has the same labels"):
         judge(checkpoint, split, ("accuracy",), wanted)
+    with pytest.raises(SqbertError, match=r"tells .*entailment; the task wants "):
+        judge(checkpoint, split, ("accuracy",), glue_head("cola"))
     assert judge(checkpoint, split, ("accuracy",), wanted, "rte").metrics["accuracy"] in (0.0, 0.5, 1.0)
 
 

@@ -9,7 +9,7 @@ from sqbert_cli.bulk.stores import location
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
-from sqbert_cli.text.files import DAMAGE, START, Mark
+from sqbert_cli.text.files import DAMAGE, START, Mark, NoText
 from sqbert_cli.text.readers import Format, read_records
 
 
@@ -23,11 +23,11 @@ class Reading:
     def records(
         self, file: str, start: Mark = START, on_bytes: Callable[[int], None] | None = None
     ) -> Iterator[Record | BadRecord]:
-        """Yield what `read_records` does; where a file is damaged, it ends with a bad record that says so."""
+        """Yield what `read_records` does; a damaged file ends with a bad record that says so, one of no text is one."""
         try:
             yield from read_records(location(file), self.format, self.fields, on_bytes, start)
         except SqbertError as error:
-            if not isinstance(error.__cause__, DAMAGE):
+            if not (isinstance(error, NoText) or isinstance(error.__cause__, DAMAGE)):
                 raise
             yield BadRecord(file, error.message)
 

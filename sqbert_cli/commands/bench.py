@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -154,6 +155,7 @@ def bench(
             "--setup only shows what to type in Termux, whatever else is wanted",
         ),
         (check and (written or compare or runs or markdown), "--check measures nothing to be counted, kept or shown"),
+        (cooldown is not None and not isfinite(cooldown), "--cooldown is a number of seconds"),
         (force and cooldown is not None, "--force does not wait for the phone to cool: leave out --cooldown"),
         (
             throughput and (any(of_cases) or (lengths, batch_sizes, seconds) != ("128", "1", 3.0)),
@@ -162,7 +164,7 @@ def bench(
         (task and not throughput, "--task goes with --throughput"),
     )
     options.check_plotter(plot)
-    chosen = options.listed(models, "--models")
+    chosen = None if models is None else options.distinct(models.split(","), "--models")
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 64 if device else 1024)
     if device is not None:
         from sqbert_cli.commands.bench_phone import PhoneWish, run_phone, show_setup

@@ -121,7 +121,7 @@ def run_throughput(
     if find_spec("transformers") is None:
         raise SqbertError("`--throughput` needs transformers, to be compared with its pipeline", hint=EXTRA)
     own_dtypes = ENGINES["sqbert"].here(dtypes)
-    if lacking := set(dtypes or ()) - set(own_dtypes):
+    if lacking := [dtype for dtype in dtypes or () if dtype not in own_dtypes]:
         raise SqbertError(f"here sqbert does not compute in {', '.join(lacking)}", hint="leave it out of `--dtypes`")
     if models is not None and len(models) > 1:
         raise SqbertError("`--throughput` takes one model", hint="name one with `--models`")

@@ -125,7 +125,10 @@ def finetune(
         (multi and (task or train or data or dev or head), "--multi names its own tasks, files and heads"),
         (multi and fields, "--text-field, --pair-field and --label-field do not go with --multi"),
         (
-            multi and input_format != "auto" and all(name in (*options.GLUE, "masked") for name in named),
+            multi
+            and input_format != "auto"
+            and not unlabelled
+            and all(name in (*options.GLUE, "masked") for name in named),
             "the tasks of --multi know their own format",
         ),
         (is_glue and (train or dev), "--train and --dev do not go with a GLUE task"),
@@ -133,7 +136,7 @@ def finetune(
         (multi_label and regression, "--multi-label and --regression exclude one another"),
         (data and not is_glue, "--data goes with a GLUE task"),
         (task and not is_glue and not train, f"--task {task} needs --train"),
-        *options.of_its_own(task, fields, pair_field, input_format),
+        *options.of_its_own(task, fields, pair_field, "auto" if unlabelled else input_format),
         (unlabelled and not teacher, "--unlabelled goes with --teacher, who tells its labels"),
         (
             (state_weight or (teacher_weight, temperature) != (TEACHER_WEIGHT, TEMPERATURE)) and not teacher,

@@ -91,7 +91,7 @@ def with_gold(record: Record, problem: ProblemType) -> Record | BadRecord:
 def _names_in(cell: str) -> list[str]:
     """Names with commas between, or the JSON list that we write into a cell of CSV."""
     if cell.lstrip().startswith("["):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             names = json.loads(cell)
             if all(isinstance(name, str) for name in names):
                 return list(names)
@@ -136,24 +136,33 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
 
     Of every label an example is left to learn from.
     """
-    groups = defaultdict[str | int, list[Record]](list)
+    of_one_text = defaultdict[str | int, list[Record]](list)
     for number, record in enumerate(split.records):
-        groups[number if record.pair is None and record.spans is None else record.text].append(record)
-    left = _count_labels(split.records)
+        of_one_text[number if record.pair is None and record.spans is None else record.text].append(record)
     wanted = max(1, round(len(split.records) * HELD_OUT_SHARE))
-    dev, train = list[Record](), list[Record]()
-    for group in random.Random(seed).sample(list(groups.values()), len(groups)):
-        own = _count_labels(group)
-        if len(dev) < wanted and all(left[label] > own[label] for label in own):
-            dev += group
-            left -= own
-        else:
-            train += group
+    train, dev = _divided(list(of_one_text.values()), wanted, seed)
+    if not dev:  # much is said of each text, or all of one
+        train, dev = _divided([[record] for record in split.records], wanted, seed)
     if not dev or not train:
         raise SqbertError(
             f"`{split.name}` has too few examples to hold some out", hint="name a file of others with `--dev`"
         )
     return replace(split, records=tuple(train)), Split(name=f"held out of {split.name}", records=tuple(dev))
+
+
+def _divided(groups: list[list[Record]], wanted: int, seed: int) -> tuple[list[Record], list[Record]]:
+    """Take groups away, in an order drawn by seed, until there are about as many records as wanted."""
+    left = _count_labels(record for group in groups for record in group)
+    train, dev = list[Record](), list[Record]()
+    for group in random.Random(seed).sample(groups, len(groups)):
+        own = _count_labels(group)
+        fits = len(dev) < wanted and len(dev) + len(group) <= 2 * wanted
+        if fits and all(left[label] > own[label] for label in own):
+            dev += group
+            left -= own
+        else:
+            train += group
+    return train, dev
 
 
 def _count_labels(records: Iterable[Record]) -> Counter[str]:

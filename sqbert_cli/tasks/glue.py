@@ -134,8 +134,9 @@ def glue_head(name: str) -> HeadConfig:
 
 
 def is_of_another_task(head: HeadConfig, wanted: HeadConfig) -> bool:
-    """Whether two heads are of two GLUE tasks; some have labels of the same names (rte, qnli, wnli)."""
-    return head.name != wanted.name and {head.name, wanted.name} <= TASKS.keys()
+    """Whether two heads are of two GLUE tasks whose labels have the same names, as those of rte, qnli and wnli."""
+    are_two = head.name != wanted.name and {head.name, wanted.name} <= TASKS.keys()
+    return are_two and set(head.labels) == set(wanted.labels)
 
 
 def glue_dataset(name: str, data: Path | None, *, offline: bool = False) -> Dataset:

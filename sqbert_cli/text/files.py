@@ -29,13 +29,17 @@ NO_TEXT = {
     b"BZh91AY&SY": "compressed (bzip2)",
     b"\x28\xb5\x2f\xfd": "compressed (zstd)",
     b"7z\xbc\xaf\x27\x1c": "an archive",
-    b"PAR1": "a Parquet table",
+    b"PAR1\x15": "a Parquet table",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
 }
 """How files begin that are often taken for text."""
 DAMAGE = (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 """Of a compressed file: it is the same each time that the file is read, as what a network or a disk says is not."""
+
+
+class NoText(SqbertError):
+    """A file is of another kind than what is read here."""
 
 
 class Location(Protocol):
@@ -81,12 +85,12 @@ def read_lines(path: Location, on_bytes: Callable[[int], None] | None = None, st
 
 
 def _refuse_others(first: bytes, path: Location) -> None:
-    """Raise `SqbertError` for what is no text of ours, before each of its lines is told to be none."""
+    """Raise `NoText` before each line is told to be none."""
     if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise SqbertError(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
+        raise NoText(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
     for start, what in NO_TEXT.items():
         if first.startswith(start):
-            raise SqbertError(f"`{name_of(path)}` is no text, but {what}", hint="turn it into text first")
+            raise NoText(f"`{name_of(path)}` is no text, but {what}", hint="turn it into text first")
 
 
 def read_whole(path: Location) -> bytes:

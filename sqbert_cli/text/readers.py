@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path, PurePath
@@ -52,10 +53,10 @@ def read_records(
         format = guess_format(path)
         if format == "text" and is_stream(path):
             first = list(islice(_filled(lines), 1))  # which is put back
-            line = first[0][1] if first else ""
-            if isinstance(fields, QuestionFields) and SQUAD_START.match(line):
-                raise SqbertError(f"`{name}` seems to have SQuAD's form", hint="say so: `--input-format squad`")
-            format, lines = _guess_of_line(line, name), chain(first, lines)
+            if not first:
+                return
+            guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
+            format, lines = guess(first[0][1], name), chain(first, lines)
         format = plain if format == "text" else format
     if format == "squad" and not isinstance(fields, QuestionFields):
         raise SqbertError(
@@ -126,6 +127,14 @@ def _guess_of_line(line: str, name: str) -> Format:
     return "text"
 
 
+def _guess_of_question(line: str, name: str) -> Format:
+    """Raises `SqbertError` for SQuAD's form too. What ends as an object is one whose beginning is lost."""
+    value = _json_object(line) if SQUAD_START.match(line) else {"": ""}
+    if isinstance(value, str) or value.keys() <= {"version", "data"}:
+        raise SqbertError(f"`{name}` seems to have SQuAD's form", hint="say so: `--input-format squad`")
+    return "jsonl" if line.rstrip().endswith("}") else _guess_of_line(line, name)
+
+
 def _is_list(line: str) -> bool:
     """Whether a line is a list of JSON, or a string with which one begins."""
     line = line.strip()
@@ -170,8 +179,7 @@ def _json_object(line: str) -> dict[str, Any] | str:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"`{twice}` is there twice")
     return values
 

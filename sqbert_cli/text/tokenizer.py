@@ -15,6 +15,8 @@ from tokenizers import Encoding
 from tokenizers import Tokenizer as PieceTokenizer
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import BertProcessing
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import check_size
@@ -43,7 +45,7 @@ class Tokenizer:
         """Read `tokenizer.json`, or make the tokenizer from an older folder's `vocab.txt`.
 
         `settings` are those of `BertWordPieceTokenizer`: `lowercase`, `strip_accents` and others. As in transformers
-        BERT's own normalizer heeds them, whatever `tokenizer.json` says; another one stays.
+        BERT's own normalizer heeds them, whatever `tokenizer.json` says; another one stays as it is.
         """
         file, vocabulary = folder / "tokenizer.json", folder / "vocab.txt"
         if not file.is_file() and not vocabulary.is_file():
@@ -57,13 +59,16 @@ class Tokenizer:
             raise SqbertError(f"`{folder}`: the tokenizer is not BERT's: it lacks `[CLS]` or `[SEP]`")
         tokenizer = cls(pieces, cls_id, sep_id)
         if settings and tokenizer.is_berts:
-            pieces.normalizer = BertNormalizer(clean_text=tokenizer.normalizer.get("clean_text", True), **settings)
+            pieces.normalizer = BertNormalizer(**settings)
+        if pieces.post_processor is None:  # which is for transformers; windows are made here
+            pieces.post_processor = BertProcessing(("[SEP]", sep_id), ("[CLS]", cls_id))
         return tokenizer
 
     @property
     def is_berts(self) -> bool:
-        """Whether a text is made ready for its word pieces by BERT's own normalizer, and nothing else."""
-        return isinstance(self.pieces.normalizer, BertNormalizer)
+        """Whether a text is cut into words as BERT's own tokenizer does it, and nothing else."""
+        is_clean = self.normalizer.get("clean_text") is True and isinstance(self.pieces.normalizer, BertNormalizer)
+        return is_clean and isinstance(self.pieces.pre_tokenizer, BertPreTokenizer)
 
     @property
     def normalizer(self) -> Mapping[str, Any]:

@@ -195,5 +195,7 @@ def windows_hash(windows: Sequence[Window], *more: object) -> str:
     """SHA-256 of what is learnt from."""
     digest = sha256(repr(more).encode())
     for window in windows:
-        digest.update(repr((window.input_ids, window.token_type_ids)).encode())
+        digest.update(repr(window.input_ids).encode())
+        if any(window.token_type_ids):
+            digest.update(repr(window.token_type_ids).encode())
     return digest.hexdigest()

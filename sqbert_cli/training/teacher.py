@@ -49,7 +49,7 @@ class Teacher(Protocol):
 
     @property
     def hash(self) -> str:
-        """Of its weights."""
+        """Of what its scores of the student's ids depend on."""
         ...
 
     def head(self, wanted: HeadConfig) -> HeadConfig:
@@ -154,6 +154,8 @@ def ask(
         yield TeacherScores(done, len(once))
     run.processes.wait()
     known = _known(folder, once) if asked else known
+    if not known.keys() >= once.keys():  # only one process of a machine asks
+        raise SqbertError("the processes of this run learn from different data", hint="give all the same files")
     chosen = columns(head, wanted)
     return [known[key][..., chosen] for key in keys]
 
@@ -168,8 +170,8 @@ def _cached(*told: str) -> Path:
 
 
 def _known(folder: Path, wanted: Container[bytes]) -> dict[bytes, Tensor]:
-    """Those of the wanted windows' scores that are kept."""
-    files = sorted(folder.glob("*.safetensors"))
+    """Those of the wanted windows' scores that are kept; what was told twice as it was at first, so that it stays."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: (-file.stat().st_mtime_ns, file.name))
     return {key: row for file in files for key, row in read_rows(file) if key in wanted}
 
 

@@ -77,6 +77,16 @@ def test_a_damaged_file_gives_what_comes_before_and_one_bad_record(ending: str, 
         list(cut(str(tmp_path / "gone.jsonl.gz"), Reading(), 5))
 
 
+def test_a_file_of_no_text_is_one_bad_record(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    for content, said in ((b"%PDF-1.7\n1 0 obj\n", "no text, but a PDF"), ("a\nb".encode("utf-16"), "is UTF-16")):
+        file.write_bytes(content)
+        (bad,) = Reading().records(str(file))
+        assert isinstance(bad, BadRecord)
+        assert said in bad.reason
+        assert [shard.records for shard in cut(str(file), Reading(), 5)] == [1]
+
+
 def test_names_are_in_the_order_of_the_input() -> None:
     shards = named([Shard("", f"{n}", 0, 0, 1) for n in range(12)], "jsonl")
     assert [shard.name for shard in shards][:2] == ["part-00000-of-00012.jsonl", "part-00001-of-00012.jsonl"]
