@@ -107,7 +107,7 @@ def read_checkpoint(folder: Path, name: str | None = None) -> Checkpoint:
     _check_decoder(folder, heads, state)
     if not any(head.kind in ("sequence", "pooler") for head in heads):  # nothing of ours reads it: a leftover
         state = {name: tensor for name, tensor in state.items() if not name.startswith("transformer.pooler.")}
-    tokenizer = Tokenizer.read(folder, **_normalizing(folder))
+    tokenizer = Tokenizer.read(folder, **_normalizing(folder, values))
     if tokenizer.vocab_size > config.vocab_size:
         raise SqbertError(
             f"`{folder}`: the tokenizer has {tokenizer.vocab_size} word pieces, the embeddings {config.vocab_size}"
@@ -154,10 +154,10 @@ def _check_decoder(folder: Path, heads: Sequence[HeadConfig], state: State) -> N
             )
 
 
-def _normalizing(folder: Path) -> dict[str, Any]:
+def _normalizing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers' settings say to `Tokenizer.read`; none where another class than BERT's reads the JSON."""
     values = read_tokenizer_values(folder)
-    name = values.get("tokenizer_class") or read_config(folder).get("tokenizer_class") or "BertTokenizer"
+    name = values.get("tokenizer_class") or config.get("tokenizer_class") or "BertTokenizer"
     if (folder / "tokenizer.json").is_file() and str(name).removesuffix("Fast") not in BERTS:
         return {}
     accents = values.get("strip_accents")

@@ -98,7 +98,6 @@ def pulled_models() -> Iterator[Pulled]:
 
 def choose_pulled(names: list[str]) -> list[Pulled]:
     """Return what is meant by names of the hub. Raises `SqbertError` where one means nothing that was pulled."""
-    sweep_pulled()
     pulled = list(pulled_models())
     chosen: list[Pulled] = []
     for name in names:

@@ -164,6 +164,7 @@ def bench(
         (task and not throughput, "--task goes with --throughput"),
     )
     options.check_plotter(plot)
+    # Not `listed`: the name of a folder stays as the locale has it.
     chosen = None if models is None else options.distinct(models.split(","), "--models")
     thread_counts = None if threads is None else options.numbers(threads, "--threads", 1, 64 if device else 1024)
     if device is not None:

@@ -112,8 +112,9 @@ def rm(names: HubNames) -> None:
     """
     from sqbert_cli.console import talk
     from sqbert_cli.hub import download_folder
-    from sqbert_cli.places import bytes_below, choose_pulled, remove_pulled
+    from sqbert_cli.places import bytes_below, choose_pulled, remove_pulled, sweep_pulled
 
+    sweep_pulled()
     chosen = choose_pulled(names)
     for one in chosen:
         typer.echo(f"{one.repo_id}@{one.commit}: {remove_pulled(one) / 1e6:,.1f} MB freed")

@@ -32,13 +32,11 @@ HEAD_NAMES: dict[HeadKind, tuple[tuple[str, str], ...]] = {
 }
 # Left over by transformers: a buffer of old versions, copies of tied tensors, the head of next-sentence prediction.
 IGNORED = re.compile(r"position_ids$|^cls\.predictions\.decoder\.|^cls\.seq_relationship\.")
-
-
 TIED = {
     "cls.predictions.decoder.weight": "transformer.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",
 }
-"""Copies, and what they are copies of."""
+"""The copies, and what they are copies of."""
 
 
 def to_reference(name: str) -> str:

@@ -129,9 +129,10 @@ def _guess_of_line(line: str, name: str) -> Format:
 
 def _guess_of_question(line: str, name: str) -> Format:
     """Raises `SqbertError` for SQuAD's form too. What ends as an object is one whose beginning is lost."""
-    value = _json_object(line) if SQUAD_START.match(line) else {"": ""}
-    if isinstance(value, str) or value.keys() <= {"version", "data"}:
-        raise SqbertError(f"`{name}` seems to have SQuAD's form", hint="say so: `--input-format squad`")
+    if SQUAD_START.match(line):
+        value = _json_object(line)
+        if isinstance(value, str) or value.keys() <= {"version", "data"}:
+            raise SqbertError(f"`{name}` seems to have SQuAD's form", hint="say so: `--input-format squad`")
     return "jsonl" if line.rstrip().endswith("}") else _guess_of_line(line, name)
 
 
