@@ -30,13 +30,13 @@ class Batch:
 
 
 def collate(windows: Sequence[Window], pad_id: int, device: torch.device) -> Batch:
-    length = max(len(window.input_ids) for window in windows)
+    length = max(map(len, windows))
 
     def padded(rows: list[list[int]], padding: int) -> Tensor:
         return torch.tensor([row + [padding] * (length - len(row)) for row in rows]).to(device)
 
     return Batch(
         padded([window.input_ids for window in windows], pad_id),
-        padded([[1] * len(window.input_ids) for window in windows], 0),
+        padded([[1] * len(window) for window in windows], 0),
         padded([window.token_type_ids for window in windows], 0),
     )

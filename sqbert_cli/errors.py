@@ -23,6 +23,6 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in told)
 
 
-def shortened(text: str, most: int = MOST) -> str:
+def shortened(text: str) -> str:
     """Leave out the middle of what nobody would read: a message may quote a line of a million characters."""
-    return text if len(text) <= most else f"{text[: most * 3 // 4]} [...] {text[-most // 4 :]}"
+    return text if len(text) <= MOST else f"{text[: MOST * 3 // 4]} [...] {text[-MOST // 4 :]}"

@@ -56,7 +56,7 @@ HOMES = {
         "phone",
     },
     "typer": {"commands", "cli"},
-    "rich": {"console", "views", "commands"},
+    "rich": {"console", "views"},
     "tokenizers": {"text", "training"},
     "safetensors": {"tensors", "checkpoint", "training", "phone"},
     "huggingface_hub": {"hub"},

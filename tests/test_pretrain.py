@@ -23,7 +23,6 @@ import torch
 
 from sqbert_cli.batch import collate
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
-from sqbert_cli.commands.training_view import show_training
 from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
@@ -35,6 +34,7 @@ from sqbert_cli.text.tokenizer import Tokenizer, Window
 from sqbert_cli.training.arrange import arranged, choose_arrangement
 from sqbert_cli.training.distil import (
     diagonal_blocks,
+    layer_variances,
     matched_layers,
     relation_loss,
     states_loss,
@@ -49,6 +49,7 @@ from sqbert_cli.training.pretrain import pretrain
 from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.reading import Reader
 from sqbert_cli.training.run import Run
+from sqbert_cli.views.training import show_training
 from tests.conftest import ROOT, run_sqbert
 
 CPU = torch.device("cpu")
@@ -445,7 +446,11 @@ def test_a_student_of_a_block_diagonal_teacher_is_its_equal(make_model: Callable
     teacher = replace(dense, network=from_disk(dense.config, dense.heads, state))
     batch = collate([Window([2, 5, 6, 7, 3], [0] * 5)], 0, torch.device("cpu"))
     ours, theirs = student_of(teacher).network.transformer, teacher.network.transformer
-    loss = states_loss(ours.hidden_states(*batch.inputs()), theirs.hidden_states(*batch.inputs()), batch)
+    states, variances = (
+        (ours.hidden_states(*batch.inputs()), theirs.hidden_states(*batch.inputs())),
+        layer_variances(theirs, batch),
+    )
+    loss = states_loss(*states, batch, variances)
     assert loss.item() < 1e-10
 
 

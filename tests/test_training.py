@@ -23,7 +23,6 @@ from safetensors.torch import load_file
 
 from sqbert_cli.api import classify
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
-from sqbert_cli.commands.training_view import show_training
 from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
@@ -40,6 +39,7 @@ from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.sampler import Sampler
 from sqbert_cli.training.settings import FinetuneSettings, OptimiserSettings
 from sqbert_cli.training.teacher import OwnTeacher
+from sqbert_cli.views.training import show_training
 from tests.conftest import ROOT, run_sqbert
 
 GOOD, BAD = ("good", "great", "fun", "loved"), ("bad", "awful", "boring", "hated")

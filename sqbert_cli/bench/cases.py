@@ -81,7 +81,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Doing:
     """What is going on."""
 
     doing: str
@@ -89,7 +89,7 @@ class Progress:
     total: int
 
 
-Event = Measurement | Skipped | Floor | Memory | Progress
+Event = Measurement | Skipped | Floor | Memory | Doing
 T = TypeVar("T")
 
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
-from sqbert_cli.bench.cases import Case, Progress, Shape, then
+from sqbert_cli.bench.cases import Case, Doing, Shape, then
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.threads import environment_of_others, wait_briefly
 
@@ -48,14 +48,14 @@ class Command:
     cpu_s: tuple[float, ...]
 
 
-def cold_starts(cases: Sequence[Case], runs: int = RUNS) -> Iterator[Start | Progress]:
+def cold_starts(cases: Sequence[Case], runs: int = RUNS) -> Iterator[Start | Doing]:
     """Yield the start of each case's engine, the processes in turn."""
     tries: list[list[dict[str, float]]] = [[] for _ in cases]
 
-    def starting() -> Iterator[Progress]:
+    def starting() -> Iterator[Doing]:
         for turn in range(runs):
             for number, (case, own) in enumerate(zip(cases, tries, strict=True)):
-                yield Progress(f"starting {case.name}", turn * len(cases) + number, runs * len(cases))
+                yield Doing(f"starting {case.name}", turn * len(cases) + number, runs * len(cases))
                 own.append(_in_a_process(case))
 
     def paid() -> Iterator[Start]:
@@ -97,11 +97,11 @@ COMMANDS = {
 }
 
 
-def time_commands(runs: int = RUNS) -> Iterator[Command]:
+def time_commands() -> Iterator[Command]:
     """Yield whole commands, run in turn, start and end included."""
     wall: dict[str, list[float]] = {name: [] for name in COMMANDS}
     cpu: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(runs + 1):
+    for _ in range(RUNS + 1):
         for name, words in COMMANDS.items():
             began, used = time.perf_counter(), _children_cpu()
             run_python(words)

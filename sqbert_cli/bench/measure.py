@@ -12,7 +12,7 @@ from itertools import count, groupby
 import torch
 
 from sqbert_cli.batch import Batch
-from sqbert_cli.bench.cases import Case, DtypeName, Event, Floor, Measurement, Memory, Progress, Shape, Skipped, then
+from sqbert_cli.bench.cases import Case, Doing, DtypeName, Event, Floor, Measurement, Memory, Shape, Skipped, then
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.flops import gflop
 from sqbert_cli.bench.peers import TORCH_DTYPES, Forward
@@ -83,7 +83,7 @@ def _measure_shape(
 ) -> Iterator[Event]:
     contestants = []
     for number, case in enumerate(cases):
-        yield Progress(f"preparing {case.name}", number, len(cases))
+        yield Doing(f"preparing {case.name}", number, len(cases))
         ready = _prepared(case, subjects[case.model])
         if isinstance(ready, Skipped):
             yield ready
@@ -96,7 +96,7 @@ def _measure_shape(
 
 def _race(entrants: Sequence[Timed], shape: Shape, runs: int, seconds: float, clock: Clock) -> Iterator[Event]:
     for waiting in _turns(entrants, runs, seconds):
-        yield Progress(shape.name, len(entrants) - len(waiting), len(entrants))
+        yield Doing(shape.name, len(entrants) - len(waiting), len(entrants))
         for entrant in waiting:
             entrant.times_ms.append(_timed(entrant.run, clock))
 

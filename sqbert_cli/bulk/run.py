@@ -39,7 +39,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Progress:
+class State:
     """How far a job is; `kept` of its records were done when it was started."""
 
     shards: int
@@ -51,7 +51,7 @@ class Progress:
     left_out: tuple[str, ...] = ()
     """Files of the folder that do not look like records."""
 
-    def after(self, outcome: Outcome) -> Progress:
+    def after(self, outcome: Outcome) -> State:
         return replace(
             self,
             shards_done=self.shards_done + 1,
@@ -60,7 +60,7 @@ class Progress:
         )
 
 
-def run_job(request: Request, job: Job) -> Iterator[Progress]:
+def run_job(request: Request, job: Job) -> Iterator[State]:
     """Do what is not done yet; yield how far it is, at first and after each shard."""
     cluster.check_installed()
     output = request.output.rstrip("/") if is_stored(request.output) else str(Path(request.output).absolute())
@@ -89,7 +89,7 @@ def _planned(request: Request, inputs: Sequence[InputFile]) -> list[Shard]:
     return named(shards, request.format)
 
 
-def _run_left(work: Work, progress: Progress, left: Sequence[Shard], workers: int | None) -> Iterator[Progress]:
+def _run_left(work: Work, progress: State, left: Sequence[Shard], workers: int | None) -> Iterator[State]:
     yield progress
     for outcome in cluster.run_shards(work, left, workers):
         if outcome.error:
@@ -141,10 +141,10 @@ def _is_below(name: str, folder: str) -> bool:
     return Path(name).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _standing(output: str, shards: Sequence[Shard], left_out: tuple[str, ...]) -> tuple[Progress, list[Shard]]:
+def _standing(output: str, shards: Sequence[Shard], left_out: tuple[str, ...]) -> tuple[State, list[Shard]]:
     """How far a job is, and the shards that are left to do."""
     there = names_in(output)
     done = [shard for shard in shards if shard.name in there]
     left = [shard for shard in shards if shard.name not in there]
     kept, all_of_them = (sum(shard.records for shard in some) for some in (done, shards))
-    return Progress(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept, left_out), left
+    return State(len(shards), all_of_them, len(done), kept, count_bad(output, done), kept, left_out), left

@@ -48,9 +48,10 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
     from sqbert_cli.bench.cases import Case
     from sqbert_cli.bench.report import read_comparable
-    from sqbert_cli.commands.bench_runs import draw, keep, show_changes, shown
+    from sqbert_cli.commands.bench_runs import draw, keep, show_changes
     from sqbert_cli.phone.measure import measure
     from sqbert_cli.phone.session import Found, new_report, purged
+    from sqbert_cli.views.doing import shown
     from sqbert_cli.views.phone import show_found, show_phone
 
     report, models = new_report(target), wish.models or DEFAULT_MODELS

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
-
-from rich.progress import BarColumn, Progress, TextColumn
+from typing import Any
 
 from sqbert_cli.bench.cases import Case, Shape, all_cases, with_control
-from sqbert_cli.bench.cases import Progress as Doing
 from sqbert_cli.bench.cold import cold_starts, time_commands
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.machine import default_threads, machine_facts
@@ -23,15 +19,15 @@ from sqbert_cli.bench.report import Report, compare, read_comparable, write_repo
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
 from sqbert_cli.bench.throughput import TaskName, throughput
 from sqbert_cli.checkpoint import write_checkpoint
-from sqbert_cli.console import printable, show_warning, talk
+from sqbert_cli.console import show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadKind
 from sqbert_cli.models import load_checkpoint
 from sqbert_cli.views.bench import show_comparison, show_report, show_throughput
+from sqbert_cli.views.doing import shown
 
 KINDS: dict[TaskName, HeadKind] = {"classify": "sequence", "ner": "token"}
 EXTRA = "pip install 'sqbert[bench]'"
-Event = TypeVar("Event")
 
 
 @dataclass(frozen=True)
@@ -138,23 +134,3 @@ def run_throughput(
     with TemporaryDirectory() as folder:  # with one head both can open it
         write_checkpoint(replace(checkpoint, heads=(as_theirs,)), Path(folder))
         show_throughput(throughput(task, Path(folder), file, own_dtypes, runs))
-
-
-def shown(events: Iterable[Event]) -> Iterator[Event]:
-    """Show what is going on, and pass on the rest."""
-    with _bar() as bar:
-        for event in events:
-            if isinstance(event, Doing):
-                bar.update(bar.task_ids[0], total=event.total, completed=event.done, note=printable(event.doing))
-                bar.refresh()
-            else:
-                yield event
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """Drawn anew only between two rounds, so that drawing is not timed."""
-    columns = (BarColumn(), TextColumn("{task.fields[note]}", markup=False))
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal, auto_refresh=False) as bar:
-        bar.add_task("", total=None, note="")
-        yield bar

@@ -78,7 +78,6 @@ def evaluate(
     from functools import partial
 
     from sqbert_cli.api import load
-    from sqbert_cli.commands.training_view import show_scores
     from sqbert_cli.console import is_table, show_warning, write_out
     from sqbert_cli.evaluation import judge, judge_labels, judge_likeness
     from sqbert_cli.model.config import HeadConfig
@@ -87,6 +86,7 @@ def evaluate(
     from sqbert_cli.tasks.glue import glue_head
     from sqbert_cli.tasks.metrics import Scores
     from sqbert_cli.tasks.spans import entity_problems
+    from sqbert_cli.views.training import show_scores
 
     checkpoint = load(model, device=device, dtype=dtype, threads=threads, offline=offline)
     fields = fields_of(task, text_field, pair_field, label_field)

@@ -157,7 +157,6 @@ def finetune(
     from dataclasses import asdict, replace
 
     from sqbert_cli.commands.finetune_runs import finish, gather_unlabelled, show_datasets
-    from sqbert_cli.commands.training_view import hush, show_training
     from sqbert_cli.console import talk
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
@@ -172,6 +171,7 @@ def finetune(
     from sqbert_cli.training.heads import adopt_heads
     from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import open_run
+    from sqbert_cli.views.training import hush, show_training
 
     processes, place = join_processes(choose_device(device))
     hush(processes)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sqbert_cli.checkpoint import Checkpoint
-from sqbert_cli.commands.training_view import show_scores
 from sqbert_cli.console import show_warning, talk
 from sqbert_cli.evaluation import judge
 from sqbert_cli.records import Record
 from sqbert_cli.tasks.choose import Source, counts_of, problems_of, read_unlabelled
 from sqbert_cli.tasks.dataset import Dataset, bad_lines, split_hash
 from sqbert_cli.training.run import Run, finish_run, round_weights
+from sqbert_cli.views.training import show_scores
 
 
 def show_datasets(datasets: Iterable[Dataset]) -> None:

@@ -136,7 +136,6 @@ def pretrain(
 
     from dataclasses import asdict
 
-    from sqbert_cli.commands.training_view import hush, show_settings, show_tokenizing, show_training
     from sqbert_cli.console import talk
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
@@ -150,6 +149,7 @@ def pretrain(
     from sqbert_cli.training.processes import join_processes
     from sqbert_cli.training.run import finish_run, open_run
     from sqbert_cli.training.starts import new_encoder, prepare
+    from sqbert_cli.views.training import hush, show_settings, show_tokenizing, show_training
 
     name = preset or ("distil" if teacher else "small")
     chosen = choose_settings(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from sqbert_cli.bench.cases import Case, Measurement, Progress, Shape
+from sqbert_cli.bench.cases import Case, Doing, Measurement, Shape
 from sqbert_cli.phone.cargo import Cargo, far_from, pack, token_rows, write_rows
 from sqbert_cli.phone.course import Course
 from sqbert_cli.phone.deploy import Job, has, make_folder, remove, send, sweep
@@ -59,7 +59,7 @@ def measure(
 
 def _pack(errand: Errand, models: Sequence[str], offline: bool) -> Iterator[Event]:
     for done, name in enumerate(models):
-        yield Progress(f"packing {name}", done, len(models))
+        yield Doing(f"packing {name}", done, len(models))
         errand.cargos.append(pack(name, errand.course.length, errand.inputs.parent, offline=offline))
         errand.report.models[name] = errand.cargos[-1].about
     write_rows(errand.inputs, *token_rows(errand.course.length))
@@ -81,7 +81,7 @@ def _prepare(errand: Errand, runtime: Runtime) -> Iterator[Event]:
     sweep(runtime.link)
     yield from _send_weights(runtime, errand.cargos)
     for threads in errand.course.threads:
-        yield Progress(f"{runtime.name}, {counted(threads)}: comparing", 0, 1)
+        yield Doing(f"{runtime.name}, {counted(threads)}: comparing", 0, 1)
         result, differences = _carried_out(errand, runtime, threads, runs=0)
         said = f"logits as on this computer (differences up to {max(differences.values()):.1e}); {result.engine}"
         yield Found(f"{runtime.name}, {counted(threads)}", said)
@@ -94,14 +94,14 @@ def _send_weights(runtime: Runtime, cargos: Sequence[Cargo]) -> Iterator[Event]:
         path = job.weights_file(cargo.sha256)
         if not has(runtime.link, path, cargo.sha256):
             size = cargo.file.stat().st_size / 1e6
-            yield Progress(f"sending {cargo.name}, {size:,.0f} MB, through {runtime.link.name}", done, len(cargos))
+            yield Doing(f"sending {cargo.name}, {size:,.0f} MB, through {runtime.link.name}", done, len(cargos))
             send(runtime.link, cargo.file, path, cargo.sha256)
     yield Found("weights", f"{', '.join(cargo.name for cargo in cargos)}: on the phone, whole")
 
 
 def _time(errand: Errand, runtime: Runtime, threads: int) -> Iterator[Event]:
     report, before, runs = errand.report, errand.report.conditions[-1], errand.course.runs
-    yield Progress(f"{runtime.name}, {counted(threads)}: {runs} runs of each model", 0, 1)
+    yield Doing(f"{runtime.name}, {counted(threads)}: {runs} runs of each model", 0, 1)
     result, differences = _carried_out(errand, runtime, threads, runs)
     report.measurements += _measurements(runtime, errand, result, differences)
     signs = throttling(result, _highest(before), before.too_warm())

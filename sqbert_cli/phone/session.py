@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqbert_cli.bench.cases import Progress
+from sqbert_cli.bench.cases import Doing
 from sqbert_cli.bench.machine import machine_facts
 from sqbert_cli.bench.report import Report
 from sqbert_cli.phone.cargo import write_runner
@@ -57,7 +57,7 @@ class PhoneReport(Report):
     runs: list[PhoneRun] = field(default_factory=list)
 
 
-Event = Found | Progress
+Event = Found | Doing
 Step = TypeVar("Step")
 ENDS = {Status.LOST, Status.OFFLINE, Status.UNAUTHORIZED, Status.NO_PERMISSION, Status.SEVERAL, Status.TOO_LONG}
 """Nothing more can be asked of the phone."""
@@ -102,7 +102,7 @@ def await_conditions(target: Target, course: Course, report: PhoneReport) -> Ite
     began, conditions = time.monotonic(), ask_conditions(target.link)
     while list(conditions.too_warm()) and not course.force and time.monotonic() - began < course.cooldown_seconds:
         waited = time.monotonic() - began
-        yield Progress(
+        yield Doing(
             f"waiting until it is cooler: {next(conditions.too_warm())}", int(waited), int(course.cooldown_seconds)
         )
         time.sleep(min(POLL_SECONDS, max(0.1, course.cooldown_seconds - waited)))

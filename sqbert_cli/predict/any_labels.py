@@ -62,7 +62,7 @@ def classify_any(
             return cosines.clamp(min=0) if multi_label else (cosines * SHARPNESS).softmax(-1)
 
     def answer(some: Sequence[Record]) -> Iterator[Classification]:
-        for record, row in zip(some, scores(some).tolist() if some else (), strict=True):
+        for record, row in zip(some, scores(some).tolist(), strict=True):
             yield decode(record, row, head, threshold, 1)
 
     return in_order(records, answer, live)
@@ -119,8 +119,8 @@ def _entailed(
     sums = torch.zeros(len(texts), len(statements), len(head.labels))
     tokens = torch.zeros(len(texts), len(statements), 1)
     for (n, label, window), logits in grouped(pairs, lambda pair: pair[2], partial(head_rows, checkpoint, head.name)):
-        sums[n, label] += logits * len(window.input_ids)
-        tokens[n, label] += len(window.input_ids)
+        sums[n, label] += logits * len(window)
+        tokens[n, label] += len(window)
     whole, (entailment, contradiction) = sums / tokens, _places(head)
     if multi_label:
         return whole[..., [contradiction, entailment]].softmax(-1)[..., 1]

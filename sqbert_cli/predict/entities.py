@@ -66,8 +66,6 @@ def _judged(
     checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], stride: int | None
 ) -> Iterator[tuple[Record, list[Pieces], Tensor]]:
     """Yield each record with the pieces of its windows that they own, and their probabilities (P, L)."""
-    if not records:
-        return
     windows = ((n, s) for n, record in enumerate(records) for s in token_stretches(checkpoint, head, record, stride))
     judged = grouped(windows, lambda item: item[1].window, partial(head_rows, checkpoint, head.name))
     for number, some in groupby(judged, lambda item: item[0][0]):

@@ -46,7 +46,7 @@ def rows(checkpoint: Checkpoint, windows: Sequence[Window], compute: Callable[[B
                 f"model `{checkpoint.name}` gives scores that are no numbers",
                 hint="try `--dtype float32`; while training also a lower `--learning-rate`",
             )
-        return [row[: len(one.input_ids)] if row.ndim == 2 else row for one, row in zip(some, values, strict=True)]
+        return [row[: len(one)] if row.ndim == 2 else row for one, row in zip(some, values, strict=True)]
 
     return in_batches(windows, max_tokens, of_batch)
 
@@ -56,7 +56,7 @@ def in_batches(
 ) -> list[Tensor]:
     """Return what `compute` says of each window; where there is no room for a batch, it is halved."""
     found: list[Tensor] = [torch.empty(0)] * len(windows)
-    lengths = [len(window.input_ids) for window in windows]
+    lengths = [len(window) for window in windows]
     waiting = deque(token_batches(lengths, max_tokens))
     while waiting:
         indices = waiting.popleft()
@@ -86,7 +86,7 @@ def grouped(
     tokens = 0
     for item in items:
         group.append(item)
-        tokens += len(window(item).input_ids)
+        tokens += len(window(item))
         if tokens >= GROUP_TOKENS:
             yield from zip(group, compute([window(one) for one in group]), strict=True)
             group, tokens = [], 0

@@ -51,13 +51,11 @@ def encode(checkpoint: Checkpoint, records: Sequence[Record], max_length: int) -
 def _classify(
     checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], threshold: float
 ) -> Iterator[Classification]:
-    if not records:
-        return
     windows = encode(checkpoint, records, checkpoint.max_length(head))
     logits = torch.stack(head_rows(checkpoint, head.name, [window for some in windows for window in some]))
     rows = iter(scores(logits, head.problem_type).split([len(some) for some in windows]))
     for record, some in zip(records, windows, strict=True):
-        row = combine(next(rows), [len(window.input_ids) for window in some])
+        row = combine(next(rows), [len(window) for window in some])
         yield decode(record, row.tolist(), head, threshold, len(some))
 
 

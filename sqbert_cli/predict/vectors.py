@@ -25,7 +25,7 @@ def embed(checkpoint: Checkpoint, records: Records, *, live: bool = False) -> It
     """Give each text its vector, in order; the cosine of two is their product."""
 
     def answer(some: Sequence[Record]) -> Iterator[Embedded]:
-        for record, vector in zip(some, text_vectors(checkpoint, some) if some else (), strict=True):
+        for record, vector in zip(some, text_vectors(checkpoint, some), strict=True):
             yield Embedded(record, tuple(vector.tolist()))
 
     return in_order(records, answer, live)
@@ -39,7 +39,7 @@ def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
     flat = [window for some in windows for window in some]
     vectors = torch.stack(rows(checkpoint, flat, lambda batch: batch_vectors(checkpoint, batch)))
     parts = zip(vectors.split([len(some) for some in windows]), windows, strict=True)
-    means = [combine(part, [len(window.input_ids) for window in some]) for part, some in parts]
+    means = [combine(part, [len(window) for window in some]) for part, some in parts]
     return functional.normalize(torch.stack(means))
 
 

@@ -122,14 +122,8 @@ TASKS: dict[str, GlueTask] = {
 }
 
 
-def find_task(name: str) -> GlueTask:
-    if name not in TASKS:
-        raise SqbertError(f"no task `{name}`", hint=f"tasks are: {', '.join(TASKS)}")
-    return TASKS[name]
-
-
 def glue_head(name: str) -> HeadConfig:
-    task = find_task(name)
+    task = TASKS[name]
     return HeadConfig(name=name, kind="sequence", labels=task.labels, problem_type=task.problem_type)
 
 
@@ -141,7 +135,7 @@ def is_of_another_task(head: HeadConfig, wanted: HeadConfig) -> bool:
 
 def glue_dataset(name: str, data: Path | None, *, offline: bool = False) -> Dataset:
     """Read train and dev from a folder in GLUE's own layout, or from the hub."""
-    task = find_task(name)
+    task = TASKS[name]
     train = _folder_split(task, data, task.train) if data else _hub_split(name, "train", offline)
     return Dataset(
         name=name, head=glue_head(name), metrics=task.metrics, train=train, dev=glue_dev(name, data, offline=offline)
@@ -149,7 +143,7 @@ def glue_dataset(name: str, data: Path | None, *, offline: bool = False) -> Data
 
 
 def glue_dev(name: str, data: Path | None, *, offline: bool = False) -> tuple[Split, ...]:
-    task = find_task(name)
+    task = TASKS[name]
     if data:
         return tuple(_folder_split(task, data, file) for file, _ in task.dev)
     return tuple(_hub_split(name, split, offline) for _, split in task.dev)

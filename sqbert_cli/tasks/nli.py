@@ -31,13 +31,10 @@ UNDECIDED = ("-", "-1")
 
 def read_nli(path: Path, format: Format = "auto") -> Split:
     """Read pairs of sentences; those that have no label by agreement are left out silently, as is usual."""
-    return make_split(name_of(path), _records(path, guess_pairs(path) if format == "auto" else format))
-
-
-def guess_pairs(path: Path) -> Format:
-    """By the file's ending; what would be plain text is a table, as SNLI's and SICK's own files are."""
-    format = guess_format(path)
-    return "tsv" if format == "text" else format
+    if format == "auto":
+        format = guess_format(path)
+        format = "tsv" if format == "text" else format  # as SNLI's and SICK's own files are
+    return make_split(name_of(path), _records(path, format))
 
 
 def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:

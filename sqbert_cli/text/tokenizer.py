@@ -31,6 +31,9 @@ class Window:
     input_ids: list[int]
     token_type_ids: list[int]
 
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
 
 @dataclass(frozen=True)
 class Tokenizer:

@@ -52,18 +52,17 @@ def diagonal_blocks(dense: Tensor, in_size: int) -> Tensor:
 
 
 def states_loss(
-    states: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch, variances: Sequence[float] | None = None
+    states: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch, variances: Sequence[float]
 ) -> Tensor:
     """Mean over layers of the squared error divided by the teacher's variance: 1 says that nothing was learnt.
 
-    *Shapes:* the embeddings and each layer's output, (B, T, C) each. Without `variances` they are those of the batch.
+    *Shapes:* the embeddings and each layer's output, (B, T, C) each; `variances` of each of the teacher's.
     """
     real = batch.attention_mask.bool()
     errors = []
     for ours, theirs in matched_layers(len(states) - 1, len(targets) - 1):
         target = targets[theirs][real].float()
-        variance = target.var(0).mean() if variances is None else variances[theirs]
-        errors.append((states[ours][real].float() - target).square().mean() / variance)
+        errors.append((states[ours][real].float() - target).square().mean() / variances[theirs])
     return torch.stack(errors).mean()
 
 

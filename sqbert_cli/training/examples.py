@@ -76,7 +76,7 @@ def token_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record
     windows, targets = [], []
     for record in records:
         for stretch in token_stretches(student, head, record, None):
-            row = torch.full((len(stretch.window.input_ids),), NOT_LEARNT)
+            row = torch.full((len(stretch.window),), NOT_LEARNT)
             learnt = piece_targets(stretch, record.spans or (), head.labels)
             owned = slice(stretch.owned.start, stretch.owned.stop)
             row[stretch.first :][owned] = torch.tensor(learnt, dtype=torch.long)[owned]
@@ -145,7 +145,7 @@ def check_positions(name: str, positions: int, longest: int) -> None:
 def text_windows(student: Checkpoint, records: Sequence[Record], max_length: int) -> tuple[Window, ...]:
     """Of texts that have any word."""
     windows = (window for some in encode(student, records, max_length) for window in some)
-    return tuple(window for window in windows if len(window.input_ids) > 2)
+    return tuple(window for window in windows if len(window) > 2)
 
 
 def scale_of(numbers: Tensor) -> Scale:

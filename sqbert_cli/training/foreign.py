@@ -108,7 +108,7 @@ class ForeignTeacher:
         """Return the teacher's ids and token types, and where the student's tokens stand among them."""
         count = window.token_type_ids.count(0)
         first, second = window.input_ids[1 : count - 1], window.input_ids[count:-1]
-        layout, is_pair = self.layouts[count < len(window.input_ids)], count < len(window.input_ids)
+        layout, is_pair = self.layouts[count < len(window)], count < len(window)
         ids = [*layout.before, *map(self._id, first)]
         places = [0, *range(len(layout.before), len(ids)), len(ids)]
         kinds = layout.types or [0] * (len(layout.between) + 2)

@@ -72,14 +72,14 @@ class Lesson(ABC):
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        return tuple(len(window.input_ids) for window in self.windows)
+        return tuple(len(window) for window in self.windows)
 
     def shown(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> Batch:
         """What the network reads of the windows `rows`, which make up the batch."""
         return batch
 
     def tokens(self, rows: Sequence[int]) -> int:
-        return sum(len(self.windows[row].input_ids) for row in rows)
+        return sum(len(self.windows[row]) for row in rows)
 
     def amount(self, rows: Sequence[int]) -> float:
         """What the loss of the windows `rows` is a mean over: windows, unless a lesson says otherwise."""

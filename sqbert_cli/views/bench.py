@@ -17,6 +17,7 @@ from sqbert_cli.bench.report import REFERENCE, Change, Report
 from sqbert_cli.bench.statistics import Ratio, summarise
 from sqbert_cli.bench.throughput import Agreement, Throughput
 from sqbert_cli.console import data, printable, talk
+from sqbert_cli.views.tables import plain_table
 
 WIDTH = 110
 """Of what is no terminal: a table in a file is not squeezed."""
@@ -50,9 +51,8 @@ def print_table(table: Table, *, markdown: bool = False) -> None:
 
 
 def show_comparison(changes: Iterable[Change], baseline: str, *, markdown: bool = False) -> None:
-    table = Table("model", "engine", "dtype", box=None, pad_edge=False, header_style="dim")
-    for name in ("shape", "before, ms", "now, ms", f"beside {baseline or REFERENCE}"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("shape", "before, ms", "now, ms", f"beside {baseline or REFERENCE}")
+    table = plain_table("model", "engine", "dtype", right=columns, no_wrap=True)
     table.add_column("", no_wrap=True)
     for one in changes:
         case, ratio = one.new.case, one.ratio
@@ -68,9 +68,8 @@ def show_comparison(changes: Iterable[Change], baseline: str, *, markdown: bool 
 
 
 def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
-    table = Table("command", box=None, pad_edge=False, header_style="dim")
-    for name in ("seconds", "records a second", "times as fast", "the pipeline's answers"):
-        table.add_column(name, justify="right")
+    columns = ("seconds", "records a second", "times as fast", "the pipeline's answers")
+    table = plain_table("command", right=columns)
     some = list(events)
     same = {event.name: f"{event.same / event.records:.1%}" for event in some if isinstance(event, Agreement)}
     rates = [event for event in some if isinstance(event, Throughput)]
@@ -81,10 +80,9 @@ def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
 
 
 def _latencies(report: Report, measurements: list[Measurement]) -> Table:
-    table = Table("engine", "dtype", box=None, pad_edge=False, header_style="dim")
     beside = [f"of {REFERENCE}"] if any(report.ratio(one, REFERENCE) for one in measurements) else []
-    for name in ("median, ms", "p90", "p95", "min", f"of {report.baseline}", *beside, "of floor"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("median, ms", "p90", "p95", "min", f"of {report.baseline}", *beside, "of floor")
+    table = plain_table("engine", "dtype", right=columns, no_wrap=True)
     for one in measurements:
         of, share, reference = summarise(one.times_ms), report.floor_share(one), report.ratio(one, REFERENCE)
         numbers = (f"{value:.1f}" for value in (of.median, of.p90, of.p95, of.min))
@@ -96,9 +94,8 @@ def _latencies(report: Report, measurements: list[Measurement]) -> Table:
 
 
 def _starts(starts: Iterable[Start]) -> Table:
-    table = Table("model", "engine", "dtype", box=None, pad_edge=False, header_style="dim")
-    for name in ("import, s", "load", "first run", "whole process", "peak, MB"):
-        table.add_column(name, justify="right")
+    columns = ("import, s", "load", "first run", "whole process", "peak, MB")
+    table = plain_table("model", "engine", "dtype", right=columns)
     for one in starts:
         seconds = (f"{median(times):.2f}" for times in (one.import_s, one.load_s, one.first_s, one.wall_s))
         peak = f"{median(one.peak_bytes) / 1e6:,.0f}"
@@ -107,9 +104,7 @@ def _starts(starts: Iterable[Start]) -> Table:
 
 
 def _commands(commands: Sequence[Command]) -> Table:
-    table = Table("command", box=None, pad_edge=False, header_style="dim")
-    for name in ("wall, s", "processor, s", "of importing torch"):
-        table.add_column(name, justify="right")
+    table = plain_table("command", right=("wall, s", "processor, s", "of importing torch"))
     for command in commands:
         wall, cpu = median(command.wall_s), median(command.cpu_s)
         table.add_row(command.name, f"{wall:.2f}", f"{cpu:.2f}", f"{wall / median(commands[0].wall_s):.2f}")

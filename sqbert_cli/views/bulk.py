@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sqbert_cli.bulk.run import Progress as State
+from sqbert_cli.bulk.run import State
 from sqbert_cli.console import printable, talk
 from sqbert_cli.text.fields import first_of
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from sqbert_cli.console import data, printable
 from sqbert_cli.text.fields import first_of
+from sqbert_cli.views.tables import plain_table
 
 NARROW = 60
 """Columns of a terminal; on fewer a table of models is no table any more."""
@@ -29,7 +29,7 @@ def show_model(about: Mapping[str, Any]) -> None:
     )
     for line in _origin(about):
         data.print(line)
-    table = _table("head", "answers", "window", "labels")
+    table = plain_table("head", "answers", "window", "labels")
     for head in about["heads"]:
         labels = first_of(head["labels"], LISTED)
         name = Text(printable(head["name"]), "bold")
@@ -45,7 +45,7 @@ def show_list(models: Iterable[Mapping[str, Any]]) -> None:
         for about in models:
             show_pulled(about)
         return
-    table = _table("model", "origin", "parameters", "size", "heads", "scores, %", "made by")
+    table = plain_table("model", "origin", "parameters", "size", "heads", "scores, %", "made by")
     table.columns[0].overflow = "fold"  # a name that is cut off names nothing
     for column in table.columns[1:4]:
         column.no_wrap = True
@@ -100,7 +100,3 @@ def _best(scores: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
 
 def _megabytes(about: Mapping[str, Any]) -> str:
     return f"{about['bytes'] / 1e6:,.1f} MB"
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="dim")

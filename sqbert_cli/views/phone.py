@@ -13,6 +13,7 @@ from sqbert_cli.console import data, printable, talk
 from sqbert_cli.phone.measure import counted
 from sqbert_cli.phone.session import Found, PhoneReport, PhoneRun, told
 from sqbert_cli.views.bench import print_table, told_ratio
+from sqbert_cli.views.tables import plain_table
 
 PAPER = (
     "For context, not for comparison: the paper (2020) tells of 1.7 s for BERT-base on a Pixel 3 and of a SqueezeBERT "
@@ -49,9 +50,8 @@ def _below(report: PhoneReport) -> Iterator[str]:
 
 
 def _latencies(report: PhoneReport) -> Table:
-    table = Table("model", "engine", box=None, pad_edge=False, header_style="dim")
-    for name in ("threads", "runs", "median, ms", "p90", "p95", "min", "first run", "load", f"of {REFERENCE}"):
-        table.add_column(name, justify="right", no_wrap=True)
+    columns = ("threads", "runs", "median, ms", "p90", "p95", "min", "first run", "load", f"of {REFERENCE}")
+    table = plain_table("model", "engine", right=columns, no_wrap=True)
     rest = {(run.result.runner, run.result.threads, one.name): one for run in report.runs for one in run.result.models}
     for measured in report.measurements:
         case, of = measured.case, summarise(measured.times_ms)

@@ -24,6 +24,7 @@ from sqbert_cli.training.processes import Processes
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.settings import OptimiserSettings
 from sqbert_cli.training.teacher import TeacherScores
+from sqbert_cli.views.tables import plain_table
 
 TrainingEvent = LeftOut | Divided | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
@@ -158,9 +159,7 @@ def _metric(name: str, value: float) -> str:
 
 
 def _class_table(scores: Scores) -> Table:
-    table = Table("label", box=None, pad_edge=False, header_style="dim")
-    for name in ("precision", "recall", "F1", "examples"):
-        table.add_column(name, justify="right")
+    table = plain_table("label", right=("precision", "recall", "F1", "examples"))
     for row in scores.classes:
         numbers = (f"{value * 100:.2f}" for value in (row.precision, row.recall, row.f1))
         table.add_row(Text(printable(row.label)), *numbers, str(row.support))
@@ -168,9 +167,8 @@ def _class_table(scores: Scores) -> Table:
 
 
 def _confusion_table(scores: Scores) -> Table:
-    table = Table("true \\ predicted", box=None, pad_edge=False, header_style="dim")
-    for row in scores.classes:
-        table.add_column(Text(printable(row.label)), justify="right")
+    labels = [Text(printable(row.label)) for row in scores.classes]
+    table = plain_table("true \\ predicted", right=labels)
     for position, (row, counts) in enumerate(zip(scores.classes, scores.confusion, strict=True)):
         cells = [Text(str(n), "bold" if column == position else "") for column, n in enumerate(counts)]
         table.add_row(Text(printable(row.label)), *cells)
