@@ -10,6 +10,7 @@ README.md          the model card (optional)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -127,7 +128,7 @@ def write_checkpoint(
 ) -> None:
     """Write a model folder; with one head transformers opens it too. Every file is whole or absent."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.to(dtype) for name, tensor in to_disk(checkpoint.network, checkpoint.heads).items()}
+    tensors = to_disk(deepcopy(checkpoint.network).to(dtype), checkpoint.heads)
     with whole_file(folder / "model.safetensors") as file:
         file.write(to_safetensors(tensors, metadata={"format": "pt"}))
     with whole_file(folder / "tokenizer.json") as file:

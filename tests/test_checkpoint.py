@@ -121,7 +121,7 @@ def test_group_counts_come_from_the_config_where_shapes_cannot_tell(make_model: 
         ({"hidden_act": "relu"}, "activation `relu`"),
         ({"heads": []}, "the heads or their labels cannot be read"),
         ({"heads": {"none": {"kind": "sequence"}}}, "`none` has no labels"),
-        ({"heads": {"keys": {"kind": "sequence", "labels": ["a", "b"]}}}, "a head cannot be called 'keys'"),
+        ({"heads": {"keys": {"kind": "sequence", "labels": ["a", "b"]}}}, "a head cannot be called `keys`"),
         ({"heads": {"a": {"kind": "sequence", "labels": ["x", "x"]}}}, "the labels are not names that differ"),
         ({"heads": {"a": {"kind": "sequence", "labels": "xy"}}}, "the labels of `a` are not a list"),
         ({"heads": {"a": {"kind": "sequence", "max_length": 2}}}, "`max_length` is 2"),

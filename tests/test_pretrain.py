@@ -43,7 +43,7 @@ from sqbert_cli.training.distil import (
 from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.objectives import parse_objectives
 from sqbert_cli.training.optimise import Finished
-from sqbert_cli.training.passages import Passages, split_documents
+from sqbert_cli.training.passages import Marks, Passages, split_documents
 from sqbert_cli.training.presets import PRESETS, SMALL, choose_settings
 from sqbert_cli.training.pretrain import pretrain
 from sqbert_cli.training.processes import Processes
@@ -160,13 +160,16 @@ def test_a_text_without_words_and_a_cache_cut_short_are_told(tokenizer: Tokenize
         read_tokens(text, tokenizer, tmp_path)
 
 
+UNMARKED = Marks(np.zeros(100_000, np.bool_), np.zeros(100_000, np.bool_))
+
+
 def test_documents_are_learnt_from_or_held_out_whole_whatever_the_length() -> None:
     sizes = np.random.default_rng(0).integers(8, 300, 200)
     edges = np.concatenate([[0], np.cumsum(sizes)])
     file = TokenFile("key", np.arange(edges[-1], dtype=np.uint32), edges)
     held = []
     for max_tokens in (16, 100):
-        learnt, held_out = split_documents([file], max_tokens, 0.03, 42)
+        learnt, held_out = split_documents([file], UNMARKED, max_tokens, 0.03, 42)
         assert max(learnt.lengths.max(), held_out.lengths.max()) <= max_tokens
         seen = np.concatenate([passages.ids(i) for passages in (learnt, held_out) for i in range(len(passages))])
         assert sorted(seen) == list(range(edges[-1]))
@@ -180,7 +183,7 @@ def test_documents_are_learnt_from_or_held_out_whole_whatever_the_length() -> No
 def test_too_little_text_is_told() -> None:
     file = TokenFile("key", np.arange(30, dtype=np.uint16), np.array([0, 26, 30]))
     with pytest.raises(SqbertError, match="too little text: 1 documents"):
-        split_documents([file], 16, 0.03, 42)
+        split_documents([file], UNMARKED, 16, 0.03, 42)
 
 
 def reader(tokenizer: Tokenizer, **values: bool) -> Reader:
@@ -197,13 +200,33 @@ def passages_of(tokenizer: Tokenizer, texts: list[str]) -> Passages:
 
 
 def test_half_of_the_pairs_have_changed_places_at_the_end_of_a_sentence(tokenizer: Tokenizer) -> None:
-    passages = passages_of(tokenizer, ["the film was good . it was bad and boring"] * 200)
+    passages = passages_of(tokenizer, ["the film was good . it was bad and boring ."] * 200)
     reading = reader(tokenizer, hide=False).read(passages, range(200), 3)
-    first, second = (tokenizer.encode([text])[0] for text in ("the film was good .", "it was bad and boring"))
+    first, second = (tokenizer.encode([text])[0] for text in ("the film was good .", "it was bad and boring ."))
     for row, swapped in zip(reading.batch.input_ids.tolist(), reading.swapped.tolist(), strict=True):
         assert row == tokenizer.window(*((second, first) if swapped else (first, second))).input_ids
     assert 70 < int(reading.swapped.sum()) < 130
     assert torch.equal(reading.shown, reading.batch.input_ids)
+
+
+def test_no_full_stop_tells_the_order(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    random, text = np.random.default_rng(0), tmp_path / "text.txt"
+    words = ["film", "good", "bad", "unlikely", "boring", "lovedly", "great"]
+    sentences = [" ".join(random.choice(words, random.integers(3, 9))) + " ." for _ in range(4_000)]
+    text.write_text("\n\n".join(" ".join(sentences[n : n + 40]) for n in range(0, len(sentences), 40)))
+    for _ in tokenize(text, tokenizer, tmp_path):
+        pass
+    learnt, _ = split_documents([read_tokens(text, tokenizer, tmp_path)], Marks.of(tokenizer), 40, 0.03, 42)
+    reading = reader(tokenizer, hide=False).read(learnt, range(len(learnt)), 0)
+    stop, sep = tokenizer.pieces.token_to_id("."), tokenizer.sep_id
+    rows = reading.batch.input_ids.tolist()
+    first_ends, second_ends = zip(
+        *([row[n - 1] == stop for n, i in enumerate(row) if i == sep] for row in rows), strict=True
+    )
+    in_order = (reading.swapped == 0).tolist()
+    for ends in (first_ends, second_ends):
+        assert 0.4 < np.mean([one == other for one, other in zip(ends, in_order, strict=True)]) < 0.6
+    assert learnt.lengths.mean() > 25
 
 
 def test_without_order_half_are_single_texts_and_half_pairs_in_order(tokenizer: Tokenizer) -> None:

@@ -14,10 +14,11 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of
-from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_loss, targets
+from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_loss, targets, weights_of
 from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, read_split, with_gold
 from sqbert_cli.tasks.glue import TASKS, glue_dataset, glue_dev
 from sqbert_cli.tasks.metrics import score
+from sqbert_cli.tasks.running_text import masked_dataset
 from sqbert_cli.text.fields import Fields
 
 SINGLE = HeadConfig(name="one", kind="sequence", labels=("a", "b", "c"))
@@ -74,10 +75,27 @@ def test_a_student_that_says_the_same_has_no_soft_loss_and_one_that_does_not_has
     assert soft_loss(logits, -logits, "single_label_classification", 2.0).item() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("problem", "wanted"),
+    [("single_label_classification", torch.tensor([0])), ("multi_label_classification", torch.tensor([[1.0, 0.0]]))],
+)
+def test_a_rare_label_that_weighs_more_does_not_turn_what_is_smoothed_or_told(
+    problem: ProblemType, wanted: torch.Tensor
+) -> None:
+    weights, best = weights_of(wanted, torch.tensor([0.5, 25.0])), torch.tensor([[0.95, 0.05]])
+    best = best.logit() if wanted.ndim > 1 else best.log()
+    ours = best.clone().requires_grad_()
+    loss(ours, wanted, problem, 0.1, weights).backward()
+    assert torch.allclose(ours.grad, torch.zeros(1, 2), atol=1e-6)
+    ours.grad = None
+    soft_loss(ours, best, problem, 2.0, weights).backward()
+    assert torch.allclose(ours.grad, torch.zeros(1, 2), atol=1e-6)
+
+
 def test_labels_that_weigh_more_weigh_more_in_what_a_teacher_says() -> None:
-    logits, weights = torch.tensor([[3.0, -1.0]]), torch.tensor([1.0, 5.0])
+    logits, weights = torch.tensor([[3.0, -1.0]]), torch.tensor([[1.0, 5.0]])
     kind = "multi_label_classification"
-    each = [soft_loss(logits[:, [place]], -logits[:, [place]], kind, 1.0, weights[[place]]) for place in (0, 1)]
+    each = [soft_loss(logits[:, [place]], -logits[:, [place]], kind, 1.0, weights[:, [place]]) for place in (0, 1)]
     both = soft_loss(logits, -logits, kind, 1.0, weights)
     assert both.item() == pytest.approx((each[0] + each[1]).item() / 2)
     assert both > soft_loss(logits, -logits, kind, 1.0)
@@ -187,6 +205,15 @@ def test_without_dev_a_tenth_is_held_out_and_not_learnt() -> None:
     assert (len(train.records), len(dev.records)) == (90, 10)
     assert sorted(record.text for record in train.records + dev.records) == sorted(map(str, range(100)))
     assert hold_out(split, 42) == (train, dev)
+
+
+def test_equal_texts_are_held_out_together() -> None:
+    records = tuple(Record(f"text {n % 40}", gold="ab"[n % 2]) for n in range(120))
+    train, dev = hold_out(Split(name="thrice", records=records), 42)
+    assert len(dev.records) == 12
+    assert not {record.text for record in train.records} & {record.text for record in dev.records}
+    text = masked_dataset(Split(name="thrice", records=records), None, 42)
+    assert (len(text.train.records), len(text.dev[0].records)) == (108, 4)
 
 
 def test_a_label_is_never_held_out_wholly() -> None:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,10 +22,12 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from sqbert_cli.api import classify
-from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
+from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.console import talk
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.predict.texts import encode
 from sqbert_cli.records import Classification, Record, Span
 from sqbert_cli.tasks.dataset import Dataset, Split
 from sqbert_cli.tasks.entities import tags_of
@@ -249,6 +251,29 @@ def test_each_kind_of_problem_overfits_a_few_examples(
     assert evaluations[-1].scores[dataset.head.name].main > 0.99
 
 
+def numbers_of(checkpoint: Checkpoint, records: Sequence[Record]) -> list[float]:
+    return [result.scores["score"] for result in classify(checkpoint, records) if isinstance(result, Classification)]
+
+
+@pytest.mark.parametrize("mean", [2_000.0, 100_000.0])
+def test_half_precision_does_not_round_numbers_far_from_nought(
+    make_model: Callable[..., Path], tmp_path: Path, mean: float
+) -> None:
+    model = read_checkpoint(make_model(("score",), problem_type="regression"))
+    texts = [Record("a good film"), Record("a bad one"), Record("boring")]
+    with torch.no_grad():
+        model.network.heads["test"].classifier.bias += mean
+    numbers = numbers_of(model, texts)
+    assert max(numbers) - min(numbers) > 0.1
+    write_checkpoint(model, tmp_path / "half", torch.float16)
+    assert numbers_of(read_checkpoint(tmp_path / "half"), texts) == pytest.approx(numbers, abs=0.02)
+    with torch.autocast("cpu", torch.bfloat16):
+        rows = head_rows(model, "test", [window for some in encode(model, texts, 32) for window in some])
+    assert torch.cat(rows).tolist() == pytest.approx(numbers, abs=0.1)
+    model.network.to(torch.bfloat16)
+    assert numbers_of(model, texts) == pytest.approx(numbers, abs=0.1)
+
+
 def test_numbers_far_from_nought_are_learnt_and_learnt_on(tiny_model: Path, tmp_path: Path) -> None:
     texts = {"one film": 1001.0, "a good one": 1002.0, "it was very bad": 1006.0}
     records = tuple(Record(text, gold=number) for text, number in texts.items())
@@ -261,8 +286,7 @@ def test_numbers_far_from_nought_are_learnt_and_learnt_on(tiny_model: Path, tmp_
         )
         student = with_heads(student, [dataset.head], settings)
         list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
-        said = [result.scores["score"] for result in classify(student, records) if isinstance(result, Classification)]
-        assert said == pytest.approx(list(texts.values()), abs=0.5)
+        assert numbers_of(student, records) == pytest.approx(list(texts.values()), abs=0.5)
 
 
 def test_of_weights_that_are_alike_on_dev_those_that_learnt_longest_are_kept(tiny_model: Path, tmp_path: Path) -> None:
@@ -534,3 +558,12 @@ def test_each_epoch_shows_every_example_once_and_differently() -> None:
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(103))
     assert epochs[0] != epochs[1]
     assert list(Sampler(tuple(range(103)), 10, 42).batch(15)) == list(sampler.batch(15))
+
+
+def test_no_text_makes_up_a_step_alone_nor_always_with_the_same_others() -> None:
+    sampler = Sampler(tuple(range(20, 341)), 32, 42)
+    epochs = [[set(sampler.batch(epoch * 11 + step)) for step in range(11)] for epoch in range(4)]
+    assert {len(batch) for epoch in epochs for batch in epoch} <= {29, 30}
+    with_the_longest = [next(batch for batch in epoch if 320 in batch) for epoch in epochs]
+    assert len(set(map(frozenset, with_the_longest))) == 4
+    assert max(max(batch) - min(batch) for epoch in epochs for batch in epoch) < 110

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -20,14 +22,31 @@ class Pooler(nn.Module):
         return self.dense(hidden[:, 0]).tanh()
 
 
+class Numbers(nn.Linear):
+    """Numbers, perhaps far from 0, that differ by little (years): float32, whatever the rest of the network is in."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Numbers:
+        def moved(tensor: Tensor) -> Tensor:
+            other = fn(tensor)
+            return other if other.dtype == tensor.dtype else tensor.to(other.device)
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """*Shapes:* (B, C) -> (B, L). Autocast would make a product, but not these sums, one of bfloat16."""
+        return (hidden.float()[:, None] * self.weight).sum(-1) + self.bias
+
+
 class SequenceHead(nn.Module):
     """One answer for a text, or for a pair of texts told apart by `token_type_ids`."""
 
-    def __init__(self, config: SqueezeBertConfig, num_labels: int) -> None:
+    def __init__(self, config: SqueezeBertConfig, head: HeadConfig) -> None:
         super().__init__()
         self.pooler = Pooler(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, num_labels)
+        linear = Numbers if head.problem_type == "regression" else nn.Linear
+        self.classifier = linear(config.hidden_size, len(head.labels))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """*Shapes:* (B, T, C) -> (B, L)."""
@@ -100,7 +119,7 @@ class VectorHead(nn.Linear):
 def make_head(head: HeadConfig, config: SqueezeBertConfig, word_embeddings: nn.Embedding) -> nn.Module:
     match head.kind:
         case "sequence":
-            return SequenceHead(config, len(head.labels))
+            return SequenceHead(config, head)
         case "token":
             return TokenHead(config, len(head.labels))
         case "span":

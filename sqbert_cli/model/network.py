@@ -25,8 +25,12 @@ class Network(nn.Module):
             self.add_head(head)
 
     def add_head(self, head: HeadConfig) -> None:
+        if head.name in self.heads:
+            raise SqbertError(f"two heads are called `{head.name}`", hint="give one of them another name")
         if hasattr(self.heads, head.name):
-            raise SqbertError(f"config: a head cannot be called {head.name!r}")
+            raise SqbertError(
+                f"a head cannot be called `{head.name}`, which is a word of torch's own", hint="give it another name"
+            )
         self.heads[head.name] = make_head(head, self.config, self.transformer.embeddings.word_embeddings)
 
     def forward(self, head: str, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:

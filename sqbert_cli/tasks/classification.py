@@ -59,14 +59,17 @@ def loss(
     smoothing: float = 0.0,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Cross-entropy, binary cross-entropy of each label, or squared error. *Shapes:* (N, L), as `targets` -> ()."""
+    """Cross-entropy, binary cross-entropy of each label, or squared error. `weights` are those of `weights_of`.
+
+    *Shapes:* (N, L), as `targets` -> ().
+    """
     logits = logits.float()
     if problem == "regression":
         return functional.mse_loss(logits, wanted)
     if problem == "multi_label_classification":
         softened = wanted * (1 - smoothing) + smoothing / 2
-        return functional.binary_cross_entropy_with_logits(logits, softened, pos_weight=weights)
-    return functional.cross_entropy(logits, wanted, weight=weights, label_smoothing=smoothing)
+        return functional.binary_cross_entropy_with_logits(logits, softened, weight=weights)
+    return _mean(functional.cross_entropy(logits, wanted, label_smoothing=smoothing, reduction="none"), weights)
 
 
 def soft_loss(
@@ -74,15 +77,28 @@ def soft_loss(
 ) -> Tensor:
     """How far a student is from its teacher: divergence at a temperature, scaled by its square (Hinton et al. 2015).
 
-    *Shapes:* (N, L), (N, L) -> (); `weights` are (N,) of texts with one label each, (L,) of labels that are or are not.
+    *Shapes:* (N, L), (N, L) -> (). `weights` are those of `weights_of`.
     """
     logits = logits.float()
     if problem == "regression":
         return functional.mse_loss(logits, teacher_logits)
     ours, theirs = logits / temperature, teacher_logits / temperature
     if problem == "multi_label_classification":
-        return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid(), pos_weight=weights) * temperature**2
+        return functional.binary_cross_entropy_with_logits(ours, theirs.sigmoid(), weight=weights) * temperature**2
     parts = functional.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none")
-    divergence = parts.sum(-1)
-    mean = divergence.mean() if weights is None else (divergence * weights).sum() / weights.sum()
-    return mean * temperature**2
+    return _mean(parts.sum(-1), weights) * temperature**2
+
+
+def weights_of(wanted: Tensor, label_weights: Tensor | None) -> Tensor | None:
+    """How much each text weighs, or where a text has several labels each answer: by its label, as soon as it has it.
+
+    Of what is smoothed or told by a teacher it is the same, so that the best answer stays theirs. *Shapes:* as
+    `targets`, (L,) -> as `targets`.
+    """
+    if label_weights is None:
+        return None
+    return label_weights[wanted] if wanted.ndim == 1 else 1 + (label_weights - 1) * wanted
+
+
+def _mean(each: Tensor, weights: Tensor | None) -> Tensor:
+    return each.mean() if weights is None else (each * weights).sum() / weights.sum()

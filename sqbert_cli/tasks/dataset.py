@@ -132,13 +132,13 @@ def joined(splits: Sequence[Split]) -> Split:
 
 
 def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
-    """Take a tenth of a split away as dev, drawn by seed: all that is asked, claimed or marked of one text together.
+    """Take a tenth of a split away as dev, drawn by seed: all of equal texts together, whatever is said of them.
 
     Of every label an example is left to learn from.
     """
-    of_one_text = defaultdict[str | int, list[Record]](list)
-    for number, record in enumerate(split.records):
-        of_one_text[number if record.pair is None and record.spans is None else record.text].append(record)
+    of_one_text = defaultdict[str, list[Record]](list)
+    for record in split.records:
+        of_one_text[record.text].append(record)
     wanted = max(1, round(len(split.records) * HELD_OUT_SHARE))
     train, dev = _divided(list(of_one_text.values()), wanted, seed)
     if not dev:  # much is said of each text, or all of one

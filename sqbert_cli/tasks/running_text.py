@@ -32,11 +32,12 @@ def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHA
 def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
     """Make a task of telling hidden words; without a dev split some of the text is held out."""
     if dev is None:
-        order = random.Random(seed).sample(text.records, len(text.records))
-        count = min(HELD_OUT_TEXTS, len(order) // 10)
-        if not count:
+        texts = list(dict.fromkeys(record.text for record in text.records))
+        held_out = dict.fromkeys(random.Random(seed).sample(texts, min(HELD_OUT_TEXTS, len(texts) // 10)))
+        if not held_out:
             raise SqbertError(f"`{text.name}` has too few texts to hold some out", hint="name others: `--dev`")
-        text, dev = make_split(text.name, order[count:]), make_split(f"held out of {text.name}", order[:count])
+        dev = make_split(f"held out of {text.name}", map(Record, held_out))
+        text = make_split(text.name, (record for record in text.records if record.text not in held_out))
     return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 

@@ -192,6 +192,8 @@ def _check_names(guidance: Guidance, lessons: Sequence[Lesson]) -> None:
 
 def _check_settings(guidance: Guidance, lessons: Sequence[Lesson]) -> None:
     """Raise `SqbertError` for what changes nothing: only scores have a share and are softened, and no numbers."""
+    if not (guidance.weight or guidance.state_weight or guidance.unlabelled):
+        raise SqbertError("with `--teacher-weight 0` nobody listens to the teacher", hint="leave out `--teacher`")
     told = [lesson.head for lesson in lessons if lesson.head.kind in TOLD and lesson.head.name in guidance.teachers]
     soft = [head for head in told if head.problem_type != "regression"]
     for option, is_set, heads in (

@@ -51,7 +51,7 @@ class Hint:
     def mixed(
         self, hard: Tensor, logits: Tensor, theirs: Tensor, problem: ProblemType, weights: Tensor | None = None
     ) -> Tensor:
-        """*Shapes:* (), (N, L), (N, L), (N,) -> ()."""
+        """*Shapes:* (), (N, L), (N, L) -> (); `weights` as those of `soft_loss`."""
         soft = classification.soft_loss(logits, theirs, problem, self.temperature, weights)
         return self.weight * soft + (1 - self.weight) * hard
 
@@ -129,25 +129,20 @@ class TextLesson(Lesson):
         return self.targets.tolist()
 
     def amount(self, rows: Sequence[int]) -> float:
-        weights, is_one = self._weights(rows), self.head.problem_type == "single_label_classification"
-        return float(weights.sum()) if is_one and weights is not None else len(rows)
+        weights = self._weights(rows)
+        return len(rows) if weights is None or weights.ndim > 1 else float(weights.sum())
 
     def loss(self, student: Checkpoint, hidden: Tensor, batch: Batch, rows: Sequence[int], hint: Hint | None) -> Tensor:
         logits, problem = student.network.heads[self.head.name](hidden).cpu(), self.head.problem_type
-        wanted = self._scaled(self.targets[list(rows)])
-        hard = classification.loss(logits, wanted, problem, self.smoothing, self.label_weights)
-        return (
-            hard if hint is None else hint.mixed(hard, logits, self._scaled(hint.logits), problem, self._weights(rows))
-        )
+        wanted, weights = self._scaled(self.targets[list(rows)]), self._weights(rows)
+        hard = classification.loss(logits, wanted, problem, self.smoothing, weights)
+        return hard if hint is None else hint.mixed(hard, logits, self._scaled(hint.logits), problem, weights)
 
     def _scaled(self, values: Tensor) -> Tensor:
         return values if self.scale is None else self.scale.standard(values)
 
     def _weights(self, rows: Sequence[int]) -> Tensor | None:
-        """If labels weigh differently: (N,) of texts with one label each, else (L,) of the labels."""
-        if self.label_weights is None or self.head.problem_type != "single_label_classification":
-            return self.label_weights
-        return self.label_weights[self.targets[list(rows)]]
+        return classification.weights_of(self.targets[list(rows)], self.label_weights)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.tasks.masked_words import continuations
 from sqbert_cli.text.corpus import TokenFile
+from sqbert_cli.text.tokenizer import Tokenizer
 
 MIN_TOKENS = 8
 """A shorter document teaches nothing."""
+SENTENCE_ENDS = (".", "!", "?", ";")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Where word pieces divide a text; (V,) each."""
+
+    ends: NDArray[np.bool_]
+    """Those that end a sentence."""
+    goes_on: NDArray[np.bool_]
+    """Those that go on a word."""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> Marks:
+        ends = np.zeros(tokenizer.vocab_size, np.bool_)
+        ids = (tokenizer.pieces.token_to_id(mark) for mark in SENTENCE_ENDS)
+        ends[[token_id for token_id in ids if token_id is not None]] = True
+        return cls(ends, continuations(tokenizer).numpy())
 
 
 @dataclass(frozen=True)
@@ -56,11 +78,12 @@ class Passages:
 
 
 def split_documents(
-    files: Sequence[TokenFile], max_tokens: int, held_out_share: float, seed: int
+    files: Sequence[TokenFile], marks: Marks, max_tokens: int, held_out_share: float, seed: int
 ) -> tuple[Passages, Passages]:
-    """Cut documents into passages of about equal length; return those to learn from, and those of held-out documents.
+    """Cut documents into passages of about equal length, between two sentences where one ends nearby.
 
-    The same documents are held out whatever `max_tokens` is. Raises `SqbertError` where there are too few.
+    Returns those to learn from, and those of held-out documents, which are the same whatever `max_tokens` is. Raises
+    `SqbertError` where there are too few.
     """
     parts = [np.column_stack([np.full(len(f.edges) - 1, i), f.edges[:-1], f.edges[1:]]) for i, f in enumerate(files)]
     documents = np.concatenate(parts)
@@ -73,14 +96,53 @@ def split_documents(
     random = np.random.default_rng(seed)
     count = min(len(documents) - 1, max(1, round(len(documents) * held_out_share)))
     order = random.permutation(len(documents))
-    held_out, learnt = (_passages(documents[some], max_tokens) for some in (order[:count], np.sort(order[count:])))
+    cut = _Cut([np.asarray(file.ids) for file in files], marks, max_tokens)
+    held_out, learnt = (cut.passages(documents[some]) for some in (order[:count], np.sort(order[count:])))
     return Passages(tuple(files), learnt), Passages(tuple(files), random.permutation(held_out))
 
 
-def _passages(documents: NDArray[np.int64], max_tokens: int) -> NDArray[np.int64]:
-    """*Shapes:* (D, 3) -> (N, 3)."""
-    lengths = documents[:, 2] - documents[:, 1]
-    counts = -(-lengths // max_tokens)
-    part = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    files, starts, lengths, counts = (np.repeat(a, counts) for a in (documents[:, 0], documents[:, 1], lengths, counts))
-    return np.column_stack([files, starts + lengths * part // counts, starts + lengths * (part + 1) // counts])
+@dataclass(frozen=True)
+class _Cut:
+    """How documents become passages."""
+
+    ids: Sequence[NDArray[np.integer]]
+    """Of each file."""
+    marks: Marks
+    max_tokens: int
+
+    @cached_property
+    def sentences(self) -> list[NDArray[np.int64]]:
+        return [_sentences(ids, self.marks.ends) for ids in self.ids]
+
+    def passages(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """*Shapes:* (D, 3) -> (N, 3)."""
+        edges = chain.from_iterable(chain.from_iterable(self._parts(*of)) for of in documents.tolist())
+        return np.fromiter(edges, np.int64).reshape(-1, 3)
+
+    def _parts(self, file: int, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        while end - start > self.max_tokens:
+            share = -(-(end - start) // -(-(end - start) // self.max_tokens))
+            edge = _nearest(self.sentences[file], start + share, start + share // 2, start + self.max_tokens)
+            edge = edge or start + _last_word(self.ids[file][start : start + share + 1], self.marks)
+            yield file, start, edge
+            start = edge
+        yield file, start, end
+
+
+def _sentences(ids: NDArray[np.integer], ends: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where sentences begin, if not a text. A million pieces at once: their marks take as much memory as they do."""
+    size = 1 << 20
+    return np.concatenate([np.flatnonzero(ends[ids[at : at + size]]) + at + 1 for at in range(0, len(ids), size)])
+
+
+def _nearest(places: NDArray[np.int64], wanted: int, first: int, last: int) -> int | None:
+    """The place closest to the one wanted, if it is not before the first nor behind the last."""
+    index = int(np.searchsorted(places, wanted))
+    near = [place for place in places[max(0, index - 1) : index + 1].tolist() if first <= place <= last]
+    return min(near, key=lambda place: abs(place - wanted), default=None)
+
+
+def _last_word(ids: NDArray[np.integer], marks: Marks) -> int:
+    """Where it begins; of one word alone, where its last piece does."""
+    begins = np.flatnonzero(~marks.goes_on[ids[1:]])
+    return int(begins[-1]) + 1 if len(begins) else len(ids) - 1

@@ -13,7 +13,7 @@ from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.text.corpus import TokenFile
 from sqbert_cli.training.objectives import HIDES
 from sqbert_cli.training.optimise import Finished, MicroBatch, Step, make_trainer, optimise
-from sqbert_cli.training.passages import Passages, split_documents
+from sqbert_cli.training.passages import Marks, Passages, split_documents
 from sqbert_cli.training.processes import ALONE
 from sqbert_cli.training.reading import SPECIAL_TOKENS, Reader, Reading, Whole
 from sqbert_cli.training.run import Resumed, Run
@@ -56,9 +56,10 @@ def pretrain(
     teacher: Checkpoint | None = None,
 ) -> Iterator[Divided | Resumed | Step | HeldOut | Finished]:
     """Teach the student the objectives, and its heads for them; it is changed in place."""
-    phases = [_Phase.of(files, settings.max_length, settings)]
+    marks = Marks.of(student.tokenizer)
+    phases = [_Phase.of(files, marks, settings.max_length, settings)]
     if settings.long_steps:
-        phases.append(_Phase.of(files, settings.long_length, settings))
+        phases.append(_Phase.of(files, marks, settings.long_length, settings))
     yield phases[0].divided
     student.network.to(run.device)
     reader = _reader(student, settings)
@@ -162,9 +163,9 @@ class _Phase:
     divided: Divided
 
     @classmethod
-    def of(cls, files: Sequence[TokenFile], max_length: int, settings: PretrainSettings) -> _Phase:
+    def of(cls, files: Sequence[TokenFile], marks: Marks, max_length: int, settings: PretrainSettings) -> _Phase:
         room = max_length - SPECIAL_TOKENS
-        learnt, held_out = split_documents(files, room, settings.held_out_share, settings.seed)
+        learnt, held_out = split_documents(files, marks, room, settings.held_out_share, settings.seed)
         batch_size = settings.batch_size * settings.accumulation
         pieces, known, unknown = sum(len(file.ids) for file in files), learnt.pieces, held_out.pieces
         return cls(

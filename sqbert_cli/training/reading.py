@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sqbert_cli.batch import Batch
-from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words, special_ids
+from sqbert_cli.tasks.masked_words import Draws, hide_words, special_ids
 from sqbert_cli.text.tokenizer import Tokenizer
-from sqbert_cli.training.passages import Passages
+from sqbert_cli.training.passages import Marks, Passages
 from sqbert_cli.training.processes import ALONE, Processes
 from sqbert_cli.training.sizes import chosen_places, words_at
 
 SPECIAL_TOKENS = 3
-SENTENCE_ENDS = (".", "!", "?", ";")
 
 
 @dataclass(frozen=True)
@@ -121,29 +120,27 @@ class Reader:
     ) -> NDArray[np.int64]:
         """Where passages are cut in two: at the end of a sentence if one ends in it, else between two words.
 
-        *Shapes:* (B, T), (B,), (B,) -> (B,).
+        One that does not end with a sentence is cut between two words, too: else the part that does would be the first,
+        and tell the order. *Shapes:* (B, T), (B,), (B,) -> (B,).
         """
         places = np.arange(ids.shape[1])
         inner = (places > 0) & (places < lengths[:, None])
-        words = inner & ~self._goes_on.numpy()[ids]
-        ends = inner & np.roll(np.isin(ids, self._ends), 1, axis=1)
+        words = inner & ~self._marks.goes_on[ids]
+        closes = self._marks.ends[ids]
+        is_whole = np.take_along_axis(closes, lengths[:, None] - 1, axis=1)
+        ends = inner & is_whole & np.roll(closes, 1, axis=1)
         choices = np.where(words.any(1, keepdims=True), words, inner)
         choices = np.where(ends.any(1, keepdims=True), ends, choices)
         wanted = (cuts * choices.sum(1)).astype(np.int64)
         return np.minimum((choices.cumsum(1) <= wanted[:, None]).sum(1), lengths)
 
     def _hide(self, ids: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        goes_on = self._goes_on if self.whole_words else None
+        goes_on = torch.from_numpy(self._marks.goes_on) if self.whole_words else None
         return hide_words(ids, torch.isin(ids, self._special), self.tokenizer.mask_id, draws, goes_on)
 
     @cached_property
-    def _ends(self) -> list[int]:
-        ids = (self.tokenizer.pieces.token_to_id(mark) for mark in SENTENCE_ENDS)
-        return [token_id for token_id in ids if token_id is not None]
-
-    @cached_property
-    def _goes_on(self) -> Tensor:
-        return continuations(self.tokenizer)
+    def _marks(self) -> Marks:
+        return Marks.of(self.tokenizer)
 
     @cached_property
     def _special(self) -> Tensor:

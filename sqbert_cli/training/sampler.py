@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 
 POOL_BATCHES = 50
+BLUR = 0.1
+"""Of a length, so that texts meet others in each epoch."""
 
 
 class Sampler:
@@ -27,13 +29,14 @@ class Sampler:
         return self._batches[index]
 
     def _shuffled(self, epoch: int) -> list[list[int]]:
-        shuffle = random.Random(f"{self.seed}/{epoch}").shuffle
-        order = list(range(len(self.lengths)))
-        shuffle(order)
+        draw = random.Random(f"{self.seed}/{epoch}")
+        about = [length * draw.uniform(1 - BLUR, 1 + BLUR) for length in self.lengths]
+        order = draw.sample(range(len(about)), len(about))
         pool = POOL_BATCHES * self.batch_size
         batches: list[list[int]] = []
         for start in range(0, len(order), pool):
-            part = sorted(order[start : start + pool], key=self.lengths.__getitem__)
-            batches += [part[first : first + self.batch_size] for first in range(0, len(part), self.batch_size)]
-        shuffle(batches)
+            part = sorted(order[start : start + pool], key=about.__getitem__)
+            count = -(-len(part) // self.batch_size)  # of about equal size: each weighs the same in what is learnt
+            batches += [part[len(part) * n // count : len(part) * (n + 1) // count] for n in range(count)]
+        draw.shuffle(batches)
         return batches
