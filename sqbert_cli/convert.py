@@ -15,7 +15,7 @@ from torch import nn
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_path, write_json
-from sqbert_cli.folder import read_config, read_object, read_training
+from sqbert_cli.folder import SCHEME, read_config, read_object, read_training
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.network import Network
 from sqbert_cli.models import find_model, lossless_dtype
@@ -115,9 +115,10 @@ def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
 
 
 def _leave_to_transformers(checkpoint: Checkpoint, folder: Path) -> None:
-    """What only we read goes; what older versions of it want comes."""
+    """What only we read goes, but for the scheme of tags; what older versions of it want comes."""
     own = {"heads", "sqbert_version"}
-    write_json(folder / "config.json", {k: v for k, v in read_config(folder).items() if k not in own})
+    schemes = {SCHEME: scheme} if (scheme := checkpoint.heads[0].scheme) else {}
+    write_json(folder / "config.json", {k: v for k, v in read_config(folder).items() if k not in own} | schemes)
     file = folder / "tokenizer_config.json"
     length = min(checkpoint.max_length(head) for head in (*checkpoint.heads, POOLER))
     write_json(file, read_object(file) | {"model_max_length": length})

@@ -91,6 +91,7 @@ def make_graph(checkpoint: Checkpoint, head: HeadConfig | None) -> Graph:
         "kind": head.kind if head else None,
         "answers": KIND_WORDS[head.kind] if head else "vectors of tokens",
         "labels": list(head.labels) if head else [],
+        "scheme": head.scheme if head else None,
         "problem_type": head.problem_type if head and head.kind == "sequence" else None,
         "max_length": checkpoint.max_length(head) if head else positions,
         "pad_token_id": checkpoint.config.pad_token_id,

@@ -32,14 +32,14 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
     """
     if path.exists() and not path.is_file():
         raise SqbertError(f"`{path}` is no plain file", hint="name a file")
-    temporary = ""
+    path, temporary = _behind_link(path), ""
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         with open(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(descriptor)
-        os.chmod(temporary, 0o666 & ~_umask())
+        os.chmod(temporary, _mode(path))
         (_link if is_new else os.replace)(temporary, path)
     except BaseException as error:
         if temporary:
@@ -74,7 +74,7 @@ def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:
 @contextmanager
 def whole_path(path: Path) -> Iterator[Path]:
     """Give a place for a file or a folder, which then moves to `path` or is gone; an empty folder there gives way."""
-    path = path.resolve() if path.is_dir() else Path(os.path.abspath(path))
+    path = path.resolve() if path.is_dir() else Path(os.path.abspath(_behind_link(path)))
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise SqbertError(f"`{path}` is neither a file nor a folder", hint="name another")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +84,8 @@ def whole_path(path: Path) -> Iterator[Path]:
         with TemporaryDirectory(dir=path.parent, prefix=prefix, suffix=UNFINISHED) as temporary:
             place = Path(temporary) / path.name
             yield place
+            if path.is_file():
+                os.chmod(place, _mode(path))
             os.replace(place, path)
     except OSError as error:
         own = str(path.parent / prefix)
@@ -110,10 +112,18 @@ def sha256_of(file: Path) -> str:
     return digest_of(file, sha256())
 
 
-def _umask() -> int:
+def _behind_link(path: Path) -> Path:
+    """What is written is what a link leads to, not the link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _mode(path: Path) -> int:
+    """Who may read a file: those who may now, or whom the user lets read new ones."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

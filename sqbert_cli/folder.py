@@ -15,6 +15,8 @@ from sqbert_cli.model.names import infer_heads
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that a folder has
 MAX_HEADS, MAX_LABELS = 100, 1_000_000
+SCHEME = "tag_scheme"
+"""In the config of a model that was converted for transformers, which does not heed it."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -82,7 +84,10 @@ def read_heads(
     if max_length and max_length >= values.get("max_position_embeddings", max_length):
         max_length = None
     inferred = infer_heads(names, architecture, labels, values.get("problem_type"))
-    return tuple(replace(head, max_length=max_length) for head in inferred)
+    return tuple(
+        replace(head, max_length=max_length, scheme=values.get(SCHEME) if head.kind == "token" else None)
+        for head in inferred
+    )
 
 
 def _label_count(values: Mapping[str, Any]) -> int:

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import digest_of
 from sqbert_cli.folder import WEIGHTS
 
 SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "training.json", "README.md")
-
 FULL = ("does not fit on the disk of", "free some space, or name another folder with `HF_HOME`")
 CLOSED = ("cannot be written to", "name another folder with `HF_HOME`")
+ADDRESSES = ("HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 LOCAL = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: CLOSED, errno.EACCES: CLOSED}
 """What is wrong here, and not with the network."""
 
 
 def download(repo_id: str, *, revision: str | None = None, offline: bool = False) -> Path:
     """Return the local folder of a model repository; its name is the commit. Raises `SqbertError`."""
+    _check_addresses()
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # documented there
 
@@ -52,6 +55,7 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
 
 def find_commit(repo_id: str, *, revision: str | None = None, offline: bool = False) -> str:
     """Return the commit that a branch or tag names; offline, as last downloaded. Raises `SqbertError`."""
+    _check_addresses()
     from huggingface_hub import HfApi, constants
 
     with _explained(repo_id, revision):
@@ -64,9 +68,20 @@ def find_commit(repo_id: str, *, revision: str | None = None, offline: bool = Fa
 
 def is_offline() -> bool:
     """Whether the environment forbids the network (`HF_HUB_OFFLINE`)."""
+    _check_addresses()
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
+
+
+def _check_addresses() -> None:
+    """Raise `SqbertError` for what is no address; `huggingface_hub` and its client do so each in its own way."""
+    for name in ADDRESSES:
+        address = os.environ.get(name) or os.environ.get(name.lower()) or ""
+        try:
+            _ = urlsplit(address).port
+        except ValueError as error:
+            raise SqbertError(f"`{name}` is no address: {error}", hint="as `http://HOST:8080`") from error
 
 
 def _cached(repo_id: str, revision: str | None) -> Path:
@@ -123,7 +138,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
 
     try:
         yield
-    except (HTTPError, OSError, ValueError, RuntimeError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError, ImportError) as error:
         raise _explanation(error, _named(repo_id, revision)) from error
 
 
@@ -143,6 +158,7 @@ def _explanation(error: Exception, model: str) -> SqbertError:
             f"is not found at {site}",
             "check the spelling; for a private one run `hf auth login` or set `HF_TOKEN`",
         ),
+        ImportError: (f"cannot be downloaded: {reason}", "install that, or use a proxy of another kind"),  # for SOCKS
         errors.RevisionNotFoundError: (f"has no such revision at {site}", "leave out `@...` for the newest"),
         Exception: (
             f"cannot be downloaded from {site}: {reason}",

@@ -121,6 +121,9 @@ def _from_hub(name: HubName, offline: bool, any_family: bool = False) -> Path:
 
 
 def _remember(name: HubName, commit: str) -> None:
+    """Keep the commit of a branch or tag; one that was named itself needs no note."""
+    if name.revision == commit:
+        return
     if not name.last_seen.is_file() or name.last_seen.read_text() != commit:
         with whole_file(name.last_seen) as file:
             file.write(commit.encode())

@@ -343,6 +343,13 @@ def test_a_result_is_kept_though_nobody_looks_and_an_old_one_though_nothing_was_
     assert len(read_report(tmp_path / "a.json").measurements) == 1
 
 
+def test_where_nothing_was_measured_the_command_fails(tiny_model: Path) -> None:
+    ran = run_sqbert("bench", "--models", tiny_model, "--engines", "sqbert", "--lengths", "100000")
+    assert ran.status == 1
+    assert "skipped: " in ran.err
+    assert "nothing was measured" in ran.err
+
+
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib (the extra `bench`)")
 def test_a_figure_is_drawn(tiny_model: Path, tmp_path: Path) -> None:
     figure = tmp_path / "a.svg"

@@ -18,6 +18,8 @@ from sqbert_cli.checkpoint import read_checkpoint, write_checkpoint
 from sqbert_cli.convert import convert
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
+from sqbert_cli.predict.entities import find_entities
+from sqbert_cli.records import Entities
 from tests.conftest import run_sqbert
 
 TEXTS = ["The film was GOOD!", "unlike it, very boring"]
@@ -25,7 +27,7 @@ HEADS = (
     HeadConfig(name="mood", kind="sequence", labels=("no", "maybe", "yes"), max_length=32),
     HeadConfig(name="stars", kind="sequence", labels=("score",), problem_type="regression"),
     HeadConfig(name="topics", kind="sequence", labels=("a", "b"), problem_type="multi_label_classification"),
-    HeadConfig(name="names", kind="token", labels=("O", "B-PER", "I-PER")),
+    HeadConfig(name="names", kind="token", labels=("O", "B-PER", "I-PER"), scheme="IOB2"),
     HeadConfig(name="answers", kind="span"),
     HeadConfig(name="words", kind="masked_word"),
     HeadConfig(name="vectors", kind="vector"),
@@ -108,6 +110,18 @@ def test_there_and_back_is_the_same_to_the_bit(model: Path, tmp_path: Path) -> N
     one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("theirs", "ours"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_entities_of_a_converted_model_are_the_same(model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="names")
+    convert(str(tmp_path / "theirs"), tmp_path / "ours")
+    for folder in (tmp_path / "theirs", tmp_path / "ours"):
+        assert read_checkpoint(folder).head("token").scheme == "IOB2"
+    tags = [
+        [one.tags for one in find_entities(read_checkpoint(folder), TEXTS * 4) if isinstance(one, Entities)]
+        for folder in (model, tmp_path / "theirs", tmp_path / "ours")
+    ]
+    assert tags[0] == tags[1] == tags[2]
 
 
 def test_words_that_are_told_by_other_numbers_than_the_embeddings_are_refused(model: Path, tmp_path: Path) -> None:

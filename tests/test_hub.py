@@ -120,6 +120,20 @@ def test_without_network_the_reason_and_the_ways_out_are_named(tmp_path: Path) -
     assert "`--offline`" in problem
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("HTTPS_PROXY", "http://host:abc", "error: `HTTPS_PROXY` is no address: "),
+        ("HF_ENDPOINT", "http://[bad", "error: `HF_ENDPOINT` is no address: "),
+        ("HTTP_PROXY", "socks5://localhost:1", "error: `org/name` cannot be downloaded"),
+    ],
+)
+def test_a_proxy_or_a_mirror_that_is_none_is_told(
+    name: str, value: str, expected: str, server: Hub, tmp_path: Path
+) -> None:
+    assert download(server, tmp_path, **{name: value}).startswith(expected)
+
+
 def test_a_full_disk_and_a_short_file_are_explained() -> None:
     with pytest.raises(SqbertError, match="does not fit on the disk of"), hub._explained("org/name", None):
         raise OSError(errno.ENOSPC, "No space left on device")

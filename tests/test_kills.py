@@ -100,6 +100,21 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
 
 
+def test_what_is_written_over_keeps_its_link_and_who_may_read_it(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"real {name}").write_text("old")
+        (tmp_path / f"real {name}").chmod(0o600)
+        (tmp_path / name).symlink_to(f"real {name}")
+    with whole_file(tmp_path / "a") as file:
+        file.write(b"new")
+    with whole_path(tmp_path / "b") as place:
+        place.write_text("new")
+    for name in ("a", "b"):
+        target = tmp_path / f"real {name}"
+        assert (tmp_path / name).is_symlink()
+        assert (target.read_text(), target.stat().st_mode & 0o777) == ("new", 0o600)
+
+
 def test_a_link_to_an_empty_folder_is_that_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")

@@ -14,6 +14,8 @@ from sqbert_cli.text.files import COMPRESSED
 from sqbert_cli.text.readers import ENDINGS
 
 KNOWN = {*ENDINGS, ".txt"}
+HIDDEN = (".", "_")
+UNMATCHED = "no file is named as `{}`"
 
 
 def find_inputs(wanted: str, any_ending: bool) -> tuple[list[InputFile], list[str]]:
@@ -40,18 +42,19 @@ def _local_files(wanted: str) -> tuple[list[InputFile], bool]:
         return [_local(path) for path in _below(folder) if path.is_file()], True
     names = [wanted] if folder.exists() else _matching(wanted)
     if not names:
-        raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else f"no file is named as `{wanted}`")
+        raise SqbertError(f"`{wanted}` does not exist" if not has_magic(wanted) else UNMATCHED.format(wanted))
     return [_local(Path(name)) for name in names if Path(name).is_file()], False
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """All that is in a folder and in those below, links to folders too, each folder once."""
+    """All that is in a folder and in those below, links too, each folder once; hidden ones are not entered."""
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             folders.clear()
             continue
         seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         yield from (Path(place, name) for name in names)
 
 
@@ -72,11 +75,15 @@ def _local(path: Path) -> InputFile:
 
 
 def _stored_files(wanted: str) -> tuple[list[InputFile], bool]:
-    if not has_magic(wanted):
-        return list(stored_below(wanted, recursive=True)), True
+    there = list(stored_below(wanted, recursive=True))  # letters of patterns may be those of a name
+    if there or not has_magic(wanted):
+        return there, True
     folder = wanted[: wanted.rindex("/", 0, next(at for at, letter in enumerate(wanted) if letter in "*?["))]
     pattern = wanted.split("/")
-    return [file for file in stored_below(folder, recursive=True) if _matches(file.name.split("/"), pattern)], False
+    found = [file for file in stored_below(folder, recursive=True) if _matches(file.name.split("/"), pattern)]
+    if not found:
+        raise SqbertError(UNMATCHED.format(wanted))
+    return found, False
 
 
 def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -91,7 +98,7 @@ def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _is_hidden(name: str, folder: str) -> bool:
     root = folder if is_stored(folder) else Path(folder).absolute()
-    return any(part.startswith((".", "_")) for part in PurePosixPath(name).relative_to(PurePosixPath(root)).parts)
+    return any(part.startswith(HIDDEN) for part in PurePosixPath(name).relative_to(PurePosixPath(root)).parts)
 
 
 def _is_other(name: str, folder: str) -> bool:

@@ -81,6 +81,8 @@ def run_bench(
                 report.add(paid)
     finally:  # of a run that was stopped, what there is
         keep(report, json, lambda: show_report(report, markdown=markdown))
+    if not report.measurements:
+        raise SqbertError("nothing was measured", hint="what was skipped is told above, and why")
     if plot is not None:
         draw(report, plot)
     if before is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -80,6 +81,9 @@ def choose(
         return None
     if typed or input in (None, "-") or output is None:
         raise typer.BadParameter("--ray goes with --input and --output, and without typed texts")
+    for name in (str(input), output):
+        if re.match(r"\w+://", name) and not name.startswith("s3://"):
+            raise typer.BadParameter(f"'{name}' is neither a folder nor of S3 (s3://BUCKET/...)")
     if format not in FORMATS:
         raise typer.BadParameter(f"--ray writes jsonl, csv or tsv, not {format}")
     if on_error == "fail":

@@ -113,7 +113,8 @@ def await_conditions(target: Target, course: Course, report: PhoneReport) -> Ite
         raise PhoneError(
             Status.CONDITIONS,
             f"the phone is not fit to be measured: {'; '.join(problems)}",
-            "charge it, let it cool (`--cooldown SECONDS` waits longer), or use `--force`, which the result will say",
+            "charge it, let it cool (`--cooldown SECONDS` waits longer), wake it (*Stay awake* of the developer "
+            "options keeps it so), or use `--force`, which the result will say",
         )
     report.forced += [problem for problem in problems if problem not in report.forced]
     yield Found("conditions", "; ".join(problems) or told(conditions), not problems)

@@ -201,3 +201,11 @@ def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(PermissionError, match="private"):
         find_inputs(str(tmp_path), any_ending=False)
+
+
+def test_what_a_link_leads_to_is_read_though_it_is_hidden_itself(tmp_path: Path) -> None:
+    (tmp_path / "_store").mkdir()
+    (tmp_path / "_store/x.txt").write_text("one\n")
+    (tmp_path / "current").symlink_to("_store")
+    files, _ = find_inputs(str(tmp_path), any_ending=False)
+    assert [file.name for file in files] == [str(tmp_path / "current/x.txt")]

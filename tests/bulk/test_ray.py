@@ -345,6 +345,8 @@ def test_a_worker_with_another_model_or_version_does_nothing(many_heads: Path, t
     [
         (["--ray", "local", "--input", "x"], "--ray goes with --input and --output"),
         (["--ray", "local", "--input", "-", "--output", "x"], "--ray goes with --input and --output"),
+        (["--ray", "local", "--input", "x", "--output", "gs://bucket/x"], "neither a folder nor of S3"),
+        (["--ray", "local", "--input", "S3://bucket/x", "--output", "x"], "neither a folder nor of S3"),
         (["--ray", "local", "--input", "x", "--output", "y", "typed"], "without typed texts"),
         (["--ray", "local", "--input", "x", "--output", "y", "--format", "html"], "jsonl, csv or tsv, not html"),
         (["--ray", "local", "--input", "x", "--output", "y", "--on-error", "fail"], "bad records are set aside"),

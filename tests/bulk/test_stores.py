@@ -87,6 +87,13 @@ def test_a_pattern_means_the_same_everywhere(pattern: str, found: list[str], roo
     assert [file.name.removeprefix(f"{root}/") for file in files] == found
 
 
+def test_a_name_with_letters_of_patterns_is_a_name_where_there_is_one(root: str) -> None:
+    wanted = write(f"{root}/data[1].jsonl", b'{"text": "a"}\n')
+    assert [file.name for file in find_inputs(wanted, any_ending=False)[0]] == [wanted]
+    with pytest.raises(SqbertError, match="no file is named as"):
+        find_inputs(f"{root}/none*.jsonl", any_ending=False)
+
+
 def test_what_a_job_has_written_is_not_its_input(root: str) -> None:
     for name in ("a.jsonl", "sub/b.jsonl", "out/part-0.jsonl", "out2/c.jsonl"):
         write(f"{root}/{name}")
