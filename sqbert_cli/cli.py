@@ -6,6 +6,7 @@ import errno
 import gc
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,14 @@ HINTS = {
 }
 
 
+_interrupted: list[int] = []
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _interrupted.append(number)
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def boundary() -> Iterator[None]:
     """Show what the user can mend; a bug keeps its traceback."""
@@ -64,6 +73,10 @@ def boundary() -> Iterator[None]:
         show_error(SqbertError(f"{reason}: `{place}`", HINTS.get(error.errno or 0)) if place else SqbertError(reason))
         forget(sys.stdout)
         raise typer.Exit(1) from None
+    except Exception:
+        if not _interrupted:
+            raise
+        raise typer.Exit(INTERRUPTED) from None  # some module took the interrupt for a fault of its own
 
 
 class Command(TyperCommand):
@@ -119,9 +132,15 @@ def sqbert(
 
 def main() -> None:
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
+    if isinstance(
+        getattr(sys.stdout, "buffer", None), io.RawIOBase
+    ):  # PYTHONUNBUFFERED: may write half, and say nothing
+        sys.stdout = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has not our characters still shows the rest
             stream.reconfigure(errors="replace")
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, signal.default_int_handler):
+        signal.signal(signal.SIGINT, _interrupt)
     gc.set_threshold(YOUNG)
     wait_briefly()
     try:

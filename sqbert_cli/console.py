@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -24,11 +24,20 @@ class Data(Console):
 
 
 class Talk(Console):
+    """Goes on without a listener, or where its log is full: results are not lost with the talk about them."""
+
     def on_broken_pipe(self) -> None:
-        """Go on without a listener: results are not lost with the talk about them."""
         forget(sys.stderr)
 
+    def print(self, *objects: Any, **how: Any) -> None:
+        try:
+            super().print(*objects, **how)
+        except OSError:
+            forget(sys.stderr)
 
+
+if os.environ.get("COLUMNS") == "0":  # rich would show nothing
+    del os.environ["COLUMNS"]
 talk = Talk(stderr=True, highlight=False, markup=False, soft_wrap=True)
 data = Data(highlight=False, markup=False)
 

@@ -183,6 +183,9 @@ def test_questions_typed_with_a_context_in_a_file(many_heads: Path, tmp_path: Pa
         assert list(line) == ["question", "answer", "start", "end", "score", "no_answer", "answers"]
     piped = run_sqbert("qa", "a film ?", "--model", many_heads, "--no-answer-threshold", "1", stdin=CONTEXT)
     assert json.loads(piped.out)["answer"] == lines[0]["answer"]
+    record = json.dumps({"question": "a film ?", "context": CONTEXT})
+    best = run_sqbert("qa", "-", "--model", many_heads, "--no-answer-threshold", "1", "--top-k", "1", stdin=record)
+    assert [one["text"] for one in json.loads(best.out)["answers"]] == [lines[0]["answer"]]
 
 
 def test_bad_questions_cost_themselves_only(many_heads: Path) -> None:

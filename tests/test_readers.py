@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.text.fields import Fields
+from sqbert_cli.text.fields import Fields, has_text
 from sqbert_cli.text.files import NO_TEXT, STDIN, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
@@ -31,7 +31,7 @@ FORMATS = ("text", "jsonl", "csv", "tsv")
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
 MANY_LINES = "".join(f"line {number}\n" for number in range(10_000)).encode()
-texts = st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip)
+texts = st.text(st.characters(exclude_categories=["Cs"])).filter(has_text)
 
 
 def read(data: bytes | str, format: Format = "auto", **fields: str) -> list[Record | BadRecord]:

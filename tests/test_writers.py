@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Classification, Record
+from sqbert_cli.text.fields import has_text
 from sqbert_cli.text.files import STDIN
 from sqbert_cli.text.readers import read_records
 from sqbert_cli.text.results import classification_fields
@@ -148,7 +149,7 @@ def test_a_tsv_result_is_always_one_line_and_a_cell_that_needs_no_escape_has_non
     assert last == ""
 
 
-@given(st.lists(texts.filter(str.strip), min_size=1), st.sampled_from(["jsonl", "csv"]))
+@given(st.lists(texts.filter(has_text), min_size=1), st.sampled_from(["jsonl", "csv"]))
 def test_what_is_written_can_be_given_to_the_reader(wanted: list[str], format: OutputFormat) -> None:
     data = write(format, *({"text": text, "score": 0.5} for text in wanted))
     with TemporaryFile() as file, mock.patch("sys.stdin", file):

@@ -114,7 +114,7 @@ def classify(
     from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.models import load_checkpoint
     from sqbert_cli.text.results import classification_fields
-    from sqbert_cli.views.classification import show_classification
+    from sqbert_cli.views.classification import show_classification, width_of
     from sqbert_cli.views.lines import line_view
 
     choice = ModelChoice(model, device, dtype, threads, offline)
@@ -133,13 +133,18 @@ def classify(
         )
     if threshold is not None and not several:
         raise SqbertError(f"model `{checkpoint.name}` gives one label", hint="with `--threshold` use `--multi-label`")
+    if own is None and chosen.problem_type == "regression" and (all_scores or top_k):
+        raise SqbertError(
+            f"model `{checkpoint.name}` predicts numbers, all of which are told",
+            hint="leave out `--top-k` and the like",
+        )
     ask = partial(ask, multi_label=multi_label, threshold=0.5 if threshold is None else threshold)
     shown = len(known) if all_scores else top_k
     job = Job(choice, ask, partial(classification_fields, top_k=shown, multi_label=several))
     if bulk is not None:
         bulks.run(bulk, job, fields)
     show = (
-        partial(show_classification, shown=shown, width=max(map(len, known)), multi_label=several)
+        partial(show_classification, shown=shown, width=width_of(known), multi_label=several)
         if is_table(format)
         else line_view(format, job.to_fields)
     )
@@ -155,4 +160,4 @@ def _own_labels(labels: str | None, file: Path | None) -> list[str] | None:
         return options.listed(labels, "--labels")
     from sqbert_cli.text.files import read_text
 
-    return options.distinct(read_text(file).splitlines(), "--labels-file")
+    return options.distinct(read_text(file).split("\n"), "--labels-file")

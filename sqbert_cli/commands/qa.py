@@ -83,7 +83,7 @@ def qa(
     """
     asked = [*(questions or []), *(question or [])]
     options.refuse((top_k is not None and format == "squad", "--format squad has one answer: leave out --top-k"))
-    top_k = top_k or 1
+    options.refuse((stride == 0, "--stride 0 would cut answers in two: give at least 1, better some words"))
     bulk = bulks.choose(ray, asked or context, input, input_format, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Source, choose_questions, show_results, watched
@@ -106,7 +106,7 @@ def qa(
     ask = partial(
         find_answers,
         head=head,
-        top_k=top_k,
+        top_k=top_k or 1,
         no_answer_threshold=no_answer_threshold,
         max_answer_words=max_answer_words,
         stride=stride,

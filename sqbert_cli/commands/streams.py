@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,7 @@ from sqbert_cli.commands.options import OnErrorName, typed
 from sqbert_cli.console import Meter, show_error, show_warning
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields
+from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields, has_text
 from sqbert_cli.text.files import STDIN, name_of, read_text
 from sqbert_cli.text.readers import Format, is_stream, read_records
 
@@ -59,19 +60,19 @@ def choose_source(texts: list[str], pair: str | None, path: Path | None, format:
         raise typer.BadParameter("--pair goes with a text; in files name the field with --pair-field")
     if path is None and not texts:
         _expect_pipe("no text: type one, name a file with --input, or pipe text in")
-    return Source(path=path or STDIN, format=format, fields=fields)
+    return Source(path=_not_output(path or STDIN), format=format, fields=fields)
 
 
 def choose_questions(
     questions: list[str], context: Path | None, path: Path | None, format: Format, fields: QuestionFields
 ) -> Source:
     """Take the questions that were typed, about a context in a file or on standard input; else records of both."""
-    if not questions:
+    if not questions or questions == ["-"]:
         if context is not None:
             raise typer.BadParameter("--context goes with a question")
-        if path is None:
+        if path is None and not questions:
             _expect_pipe("no question: type one and name a --context, name a file with --input, or pipe JSONL in")
-        return Source(path=path or STDIN, format=format, fields=fields)
+        return Source(path=_not_output(path or STDIN), format=format, fields=fields)
     if path is not None:
         raise typer.BadParameter("give questions or --input, not both")
     if format != "auto" or fields != QuestionFields():
@@ -85,6 +86,15 @@ def choose_questions(
 def _expect_pipe(otherwise: str) -> None:
     if sys.stdin is None or sys.stdin.isatty():
         raise typer.BadParameter(otherwise)
+
+
+def _not_output(path: Path) -> Path:
+    """Raise `SqbertError` for a file that results go to: they would be read, without an end."""
+    with suppress(OSError):
+        read, written = os.fstat(0) if path == STDIN else path.stat(), os.fstat(1)
+        if stat.S_ISREG(read.st_mode) and os.path.samestat(read, written):
+            raise SqbertError(f"`{name_of(path)}` is also where the results go", hint="write them to another file")
+    return path
 
 
 def show_results(
@@ -142,6 +152,6 @@ def _typed(text: str, pair: str | None) -> Record:
 
 def _decoded(argument: str, what: str = "text") -> str:
     text = typed(argument, f"the {what}")
-    if not text.strip():
+    if not has_text(text):
         raise SqbertError(f"the {what} is empty", hint="type some words")
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -39,6 +40,8 @@ class FoundFields(Fields):
 
 
 DEFAULT_FIELDS = Fields()
+UNSEEN = ("Cc", "Cf")
+"""Control characters, and those of zero width."""
 
 
 def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | BadRecord:
@@ -57,7 +60,7 @@ def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | Ba
 def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"field `{name}` is not a string")
-    if not value.strip():
+    if not has_text(value):
         raise ValueError(f"field `{name}` is empty")
     if not is_unicode(value):
         raise ValueError(f"field `{name}` has half of a surrogate pair, which is no character")
@@ -103,6 +106,11 @@ def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
             hint = f"name the right one with `{option}`" if option else "the file's first line has one"
             return f"no field `{name}`; found: {listed(found)}", hint
     return None
+
+
+def has_text(text: str) -> bool:
+    """Tell whether anything of it is seen, by a person or by BERT: white space and what only controls is not."""
+    return any(not (one.isspace() or one == "\ufffd" or unicodedata.category(one) in UNSEEN) for one in text)
 
 
 def is_unicode(text: str) -> bool:

@@ -38,14 +38,14 @@ def entities_fields(result: Entities) -> dict[str, Any]:
     return _with(result.record, {"entities": [_found(entity, label=entity.label) for entity in result.entities]})
 
 
-def answers_fields(result: Answers, top_k: int = 1) -> dict[str, Any]:
+def answers_fields(result: Answers, top_k: int | None = None) -> dict[str, Any]:
     """Add `answer` with its `start`, `end` and `score` (all null for none), and `no_answer`, how likely there is none.
 
-    With `top_k` above 1 also `answers`, the best ones.
+    With `top_k` also `answers`, so many of the best.
     """
     best = _found(result.answers[0]) if result.answers else dict.fromkeys(("text", "start", "end", "score"))
     added = {"answer": best.pop("text"), **best, "no_answer": _rounded(result.no_answer)}
-    if top_k > 1:
+    if top_k is not None:
         added["answers"] = [_found(answer) for answer in result.answers]
     return _with(result.record, added)
 

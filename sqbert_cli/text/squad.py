@@ -8,7 +8,7 @@ from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Answers, BadRecord, Record
-from sqbert_cli.text.fields import is_unicode
+from sqbert_cli.text.fields import has_text, is_unicode
 from sqbert_cli.text.files import Location, name_of, read_whole
 from sqbert_cli.text.gold import answer_spans
 
@@ -34,7 +34,7 @@ def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
     question = question if isinstance(question, Mapping) else {}
     source = f"{name}: question {question.get('id', '?')}"
     for what, value in (("context", context), ("question", question.get("question"))):
-        if not isinstance(value, str) or not value.strip() or not is_unicode(value):
+        if not isinstance(value, str) or not has_text(value) or not is_unicode(value):
             return BadRecord(source, f"the {what} is empty, or no text")
     spans, problem = None, ""
     try:

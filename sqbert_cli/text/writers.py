@@ -15,6 +15,8 @@ FORMATS: dict[str, OutputFormat] = {"auto": "jsonl", "jsonl": "jsonl", "csv": "c
 ToLines: TypeAlias = Callable[[Mapping[str, Any]], str]
 
 CSV_SPECIAL = re.compile(r'[",\r\n]')
+CONTROLS = re.compile("[\x7f-\x9f]")
+"""Which could steer a terminal; those below the space JSON writes as `\\u001b` itself."""
 TSV_ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
@@ -66,11 +68,12 @@ def _json_line(fields: Mapping[str, Any]) -> str:
 
 def _json(value: Any) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise SqbertError("a number that JSON cannot hold") from error
     except RecursionError as error:
         raise SqbertError("fields that lie too deep in one another for JSON") from error
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from sqbert_cli.console import data, printable
@@ -10,6 +13,11 @@ from sqbert_cli.records import Classification
 BAR_WIDTH, NARROW = 10, 40
 NO_LABEL = "-"
 """Of several labels none holds."""
+
+
+def width_of(labels: Iterable[str]) -> int:
+    """Of the widest, in cells of the terminal."""
+    return max(cell_len(printable(label)) for label in labels)
 
 
 def show_classification(result: Classification, shown: int | None, width: int, *, multi_label: bool) -> None:
@@ -24,7 +32,7 @@ def show_classification(result: Classification, shown: int | None, width: int, *
     rows = list(result.scores.items())[: shown or len(result.scores if is_number else result.labels)]
     for label, score in rows or [(NO_LABEL, 0.0)]:
         style = "bold" if is_number or label in result.labels else "dim"
-        line = Text.assemble((f"{printable(label):<{width}}", style), f" {score:6.3f}  " if rows else " " * 9)
+        line = Text.assemble((set_cell_size(printable(label), width), style), f" {score:6.3f}  " if rows else " " * 9)
         line.append("" if is_number else bar(score), "cyan")
         line.append(text)
         line.rstrip()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from rich.cells import set_cell_size
 from rich.text import Text
 
 from sqbert_cli.console import data, printable
 from sqbert_cli.records import Filled, Found
-from sqbert_cli.views.classification import bar
+from sqbert_cli.views.classification import bar, width_of
 
 
 def show_filled(result: Filled) -> None:
     """Of each mask its words with their scores, and the text with the word in its place."""
-    width = max(len(word.text) for words in result.masks for word in words)
+    width = width_of(word.text for words in result.masks for word in words)
     for number, words in enumerate(result.masks, 1):
         if len(result.masks) > 1:
             data.print(Text(f"mask {number}", "dim"))
         for word in words:
-            line = Text.assemble((f"{printable(word.text):<{width}}", "bold"), f" {word.score:6.3f}  ")
+            line = Text.assemble((set_cell_size(printable(word.text), width), "bold"), f" {word.score:6.3f}  ")
             line.append(bar(word.score), "cyan")
             line.append(_filled_in(result.record.text, word))
             data.print(line, no_wrap=True, overflow="ellipsis", crop=True)
