@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.rows import grouped, head_rows
+from sqbert_cli.predict.rows import by_text
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import Answers, BadRecord, Record
 from sqbert_cli.tasks.answers import best_answers, chance_of_none, question_fits, window_answers
@@ -48,19 +47,14 @@ def find_answers(
         questions = checkpoint.tokenizer.encode([record.pair or "" for record in some])
         longest = checkpoint.max_length(chosen)
         fits = [bool(record.pair) and question_fits(q, longest) for record, q in zip(some, questions, strict=True)]
-        windows = (
-            (number, stretch)
-            for number, (record, question, fit) in enumerate(zip(some, questions, fits, strict=True))
-            if fit
-            for stretch in question_stretches(checkpoint, chosen, record, question, stride)
+        asked = list(zip(some, questions, fits, strict=True))
+        texts = (
+            question_stretches(checkpoint, chosen, record, question, stride) for record, question, fit in asked if fit
         )
-        rows = grouped(windows, lambda item: item[1].window, partial(head_rows, checkpoint, chosen.name))
-        answered = groupby(rows, lambda item: item[0][0])
-        for record, question, fit in zip(some, questions, fits, strict=True):
+        answered = by_text(checkpoint, chosen.name, texts)
+        for record, question, fit in asked:
             if fit:
-                _, of_record = next(answered)
-                scored = ((stretch, row) for (_, stretch), row in of_record)
-                yield _answers(record, scored, top_k, no_answer_threshold, max_answer_words)
+                yield _answers(record, next(answered), top_k, no_answer_threshold, max_answer_words)
             else:
                 yield _unfit(record, question, longest)
 

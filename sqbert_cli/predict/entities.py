@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -13,11 +12,11 @@ from torch import Tensor
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.rows import grouped, head_rows
+from sqbert_cli.predict.rows import by_text
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Entities, Record, Word
 from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, likeliest_tags, word_of_pieces
-from sqbert_cli.text.pieces import Pieces, read_pieces, word_bounds
+from sqbert_cli.text.pieces import read_pieces, word_bounds
 from sqbert_cli.text.tags import OUTSIDE
 from sqbert_cli.text.windows import Stretch, stretches, window_stride
 
@@ -47,8 +46,9 @@ def find_entities(
         )
 
     def answer(some: Sequence[Record]) -> Iterator[Entities]:
-        for record, parts, probabilities in _judged(checkpoint, chosen, some, stride):
-            result = _entities(record, parts, probabilities, chosen, strategy)
+        texts = by_text(checkpoint, chosen.name, (token_stretches(checkpoint, chosen, one, stride) for one in some))
+        for record, judged in zip(some, texts, strict=True):
+            result = _entities(record, judged, chosen, strategy)
             kept = (e for e in result.entities if e.score >= threshold and (labels is None or e.label in labels))
             yield replace(result, entities=tuple(kept))
 
@@ -62,31 +62,21 @@ def token_stretches(checkpoint: Checkpoint, head: HeadConfig, record: Record, st
     return stretches(read_pieces(tokenizer, record.text), frame, 1, room, window_stride(stride, room))
 
 
-def _judged(
-    checkpoint: Checkpoint, head: HeadConfig, records: Sequence[Record], stride: int | None
-) -> Iterator[tuple[Record, list[Pieces], Tensor]]:
-    """Yield each record with the pieces of its windows that they own, and their probabilities (P, L)."""
-    windows = ((n, s) for n, record in enumerate(records) for s in token_stretches(checkpoint, head, record, stride))
-    judged = grouped(windows, lambda item: item[1].window, partial(head_rows, checkpoint, head.name))
-    for number, some in groupby(judged, lambda item: item[0][0]):
-        parts, rows = [], []
-        for (_, stretch), row in some:
-            owned = slice(stretch.owned.start, stretch.owned.stop)
-            parts.append(stretch.pieces[owned])
-            rows.append(row[stretch.first :][owned].softmax(-1))
-        yield records[number], parts, torch.cat(rows)
-
-
 def _entities(
-    record: Record, parts: list[Pieces], probabilities: Tensor, head: HeadConfig, strategy: Strategy
+    record: Record, judged: Iterable[tuple[Stretch, Tensor]], head: HeadConfig, strategy: Strategy
 ) -> Entities:
+    parts, rows = [], []  # of each window what it owns
+    for stretch, row in judged:
+        owned = slice(stretch.owned.start, stretch.owned.stop)
+        parts.append(stretch.pieces[owned])
+        rows.append(row[stretch.first :][owned].softmax(-1))
     words = record.words
     if words is None:
         words = tuple(Word(*bounds) for bounds in word_bounds(parts, record.text))
         word_of = [word for part in parts for word in part.words]
     else:
         word_of = word_of_pieces([offsets for part in parts for offsets in part.offsets], words)
-    of_words = judge_words(probabilities, word_of, len(words), strategy)
+    of_words = judge_words(torch.cat(rows), word_of, len(words), strategy)
     chosen = likeliest_tags(of_words, head.labels) if head.scheme else of_words.argmax(-1).tolist()
     scores: list[float] = of_words.gather(1, torch.tensor(chosen, dtype=torch.long)[:, None])[:, 0].tolist()
     tags = tuple(OUTSIDE if score == 0 else head.labels[label] for label, score in zip(chosen, scores, strict=True))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from functools import partial
+from itertools import chain, groupby
 from typing import TypeVar
 
 import torch
@@ -13,8 +14,10 @@ from torch import Tensor
 from sqbert_cli.batch import Batch, collate
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
+from sqbert_cli.tasks.classification import combine
 from sqbert_cli.text.batches import token_batches
 from sqbert_cli.text.tokenizer import Window
+from sqbert_cli.text.windows import Stretch
 
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 512, 16_384
 """On a processor few enough for its cache: with 2,048 a command took 1.1 times as long and 200 MB more."""
@@ -76,6 +79,22 @@ def in_batches(
         for index, row in zip(indices, values, strict=True):
             found[index] = row
     return found
+
+
+def whole(rows: Tensor, windows: Sequence[Sequence[Window]]) -> Iterator[Tensor]:
+    """Yield each text's row: the mean of its windows', by their tokens. *Shapes:* (W, L), W windows in all -> (L,)."""
+    for part, some in zip(rows.split([len(some) for some in windows]), windows, strict=True):
+        yield combine(part, [len(window) for window in some])
+
+
+def by_text(
+    checkpoint: Checkpoint, head: str, texts: Iterable[Iterable[Stretch]]
+) -> Iterator[Iterator[tuple[Stretch, Tensor]]]:
+    """Yield for each text its stretches with what a head says of them, to be taken before those of the next."""
+    numbered = ((number, stretch) for number, some in enumerate(texts) for stretch in some)
+    judged = grouped(numbered, lambda item: item[1].window, partial(head_rows, checkpoint, head))
+    for _, some in groupby(judged, lambda item: item[0][0]):
+        yield ((stretch, row) for (_, stretch), row in some)
 
 
 def grouped(

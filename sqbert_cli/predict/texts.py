@@ -10,10 +10,10 @@ import torch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.rows import head_rows
+from sqbert_cli.predict.rows import head_rows, whole
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Classification, Record
-from sqbert_cli.tasks.classification import combine, decode, scores
+from sqbert_cli.tasks.classification import decode, scores
 from sqbert_cli.text.pieces import read_ids
 from sqbert_cli.text.tokenizer import Window
 
@@ -53,9 +53,8 @@ def _classify(
 ) -> Iterator[Classification]:
     windows = encode(checkpoint, records, checkpoint.max_length(head))
     logits = torch.stack(head_rows(checkpoint, head.name, [window for some in windows for window in some]))
-    rows = iter(scores(logits, head.problem_type).split([len(some) for some in windows]))
-    for record, some in zip(records, windows, strict=True):
-        row = combine(next(rows), [len(window) for window in some])
+    rows = whole(scores(logits, head.problem_type), windows)
+    for record, some, row in zip(records, windows, rows, strict=True):
         yield decode(record, row.tolist(), head, threshold, len(some))
 
 

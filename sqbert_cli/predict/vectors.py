@@ -11,11 +11,10 @@ from torch.nn import functional
 from sqbert_cli.batch import Batch
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.predict.rows import rows
+from sqbert_cli.predict.rows import rows, whole
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.predict.texts import encode
 from sqbert_cli.records import BadRecord, Embedded, Record
-from sqbert_cli.tasks.classification import combine
 
 MAX_LENGTH = 256
 """Tokens of a window, at most: what sentence encoders are commonly taught on."""
@@ -38,9 +37,7 @@ def text_vectors(checkpoint: Checkpoint, records: Sequence[Record]) -> Tensor:
     windows = encode(checkpoint, records, min(MAX_LENGTH, length))
     flat = [window for some in windows for window in some]
     vectors = torch.stack(rows(checkpoint, flat, lambda batch: batch_vectors(checkpoint, batch)))
-    parts = zip(vectors.split([len(some) for some in windows]), windows, strict=True)
-    means = [combine(part, [len(window) for window in some]) for part, some in parts]
-    return functional.normalize(torch.stack(means))
+    return functional.normalize(torch.stack(list(whole(vectors, windows))))
 
 
 def vector_head(checkpoint: Checkpoint) -> HeadConfig | None:

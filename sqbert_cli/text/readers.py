@@ -16,7 +16,7 @@ from sqbert_cli.text.conll import conll_records
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields, is_unicode, listed, make_record
 from sqbert_cli.text.files import COMPRESSED, START, STDIN, Location, Mark, name_of, read_lines
 from sqbert_cli.text.squad import squad_records
-from sqbert_cli.text.tables import Lines, Rows, csv_rows, tsv_rows, without_end
+from sqbert_cli.text.tables import Lines, Rows, csv_cells, table_rows, tsv_cells, without_end
 
 Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv", "conll", "squad"]
 
@@ -47,17 +47,35 @@ def read_records(
     A line ends with `\\n` or `\\r\\n`, and with nothing else. `on_bytes` is that of `read_lines`; `start` a place
     between two records, before which only a table's header is read; `plain` what lines are that tell no form.
     """
-    name = name_of(path)
-    lines = numbered_lines(path, on_bytes, start)
+    name, lines = name_of(path), numbered_lines(path, on_bytes, start)
     if format == "auto":
-        format = guess_format(path)
-        if format == "text" and is_stream(path):
-            first = list(islice(_filled(lines), 1))  # which is put back
-            if not first:
-                return
-            guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
-            format, lines = guess(first[0][1], name), chain(first, lines)
-        format = plain if format == "text" else format
+        if (settled := _settled(path, lines, fields, plain)) is None:
+            return
+        format, lines = settled
+    _check_form(format, fields, name)
+    if format == "squad":
+        yield from squad_records(path)
+    elif format == "conll":
+        yield from conll_records(lines, name)
+    else:
+        top = numbered_lines(path) if start.lines else lines
+        yield from _made(format, top, lines, fields, name)
+
+
+def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tuple[Format, Lines] | None:
+    """What the lines are, and all of them; None where a stream has none."""
+    format = guess_format(path)
+    if format == "text" and is_stream(path):
+        first = list(islice(_filled(lines), 1))  # which is put back
+        if not first:
+            return None
+        guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
+        format, lines = guess(first[0][1], name_of(path)), chain(first, lines)
+    return plain if format == "text" else format, lines
+
+
+def _check_form(format: Format, fields: Fields, name: str) -> None:
+    """Raise `SqbertError` for a form that has no such fields."""
     if format == "squad" and not isinstance(fields, QuestionFields):
         raise SqbertError(
             f"`{name}` is taken for SQuAD's questions, which are for `sqbert qa`",
@@ -70,19 +88,17 @@ def read_records(
             f"`{name}` has {FIXED[format]}, whose fields have no other names",
             hint="leave out the options that name some",
         )
-    if format == "squad":
-        yield from squad_records(path)
-        return
-    if format == "conll":
-        yield from conll_records(lines, name)
-        return
+
+
+def _made(format: Format, top: Lines, lines: Lines, fields: Fields, name: str) -> Iterator[Record | BadRecord]:
+    """Make records of lines; those of a table are named by the first of the `top`."""
     if format == "text":
         rows, fields = _line_rows(lines, _plain_text), _plain_fields(fields, name)
     elif format == "jsonl":
         rows = _line_rows(lines, _json_object)
     else:
-        top = numbered_lines(path) if start.lines else lines
-        rows = (csv_rows if format == "csv" else tsv_rows)(top, lines, fields, name)
+        cells = csv_cells if format == "csv" else tsv_cells
+        rows = table_rows(cells(top), cells(lines), fields, name)
     for number, row in rows:
         source = f"{name}:{number}"
         yield BadRecord(source, row) if isinstance(row, str) else make_record(row, fields, source)

@@ -19,21 +19,21 @@ Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can swallow
 
 
-def csv_rows(top: Lines, lines: Lines, fields: Fields, name: str) -> Rows:
-    """Read the header from the `top`, the rows from `lines`: the same iterator where they follow one another."""
-    return _rows(_csv_cells(top), _csv_cells(lines), fields, name)
-
-
-def tsv_rows(top: Lines, lines: Lines, fields: Fields, name: str) -> Rows:
-    """Split at every tab: there are no quotes, as in the files of GLUE."""
-    return _rows(_tsv_cells(top), _tsv_cells(lines), fields, name)
+def table_rows(top: Table, table: Table, fields: Fields, name: str) -> Rows:
+    """Read the header from the `top`, the rows from the `table`: from the same lines where they follow one another."""
+    _, header = next(_filled(top), (0, None))
+    if header is None:
+        return
+    columns = _columns(header, fields, name)
+    for number, cells in _filled(table):
+        yield number, _table_row(cells, columns)
 
 
 def without_end(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 
 
-def _csv_cells(lines: Lines) -> Table:
+def csv_cells(lines: Lines) -> Table:
     """Number each row by the line on which it starts."""
     csv.field_size_limit(MAX_ROW_CHARACTERS)
     row = _Row(lines)
@@ -65,17 +65,9 @@ class _Row(Iterator[str]):
         return line
 
 
-def _tsv_cells(lines: Lines) -> Table:
+def tsv_cells(lines: Lines) -> Table:
+    """Split at every tab: there are no quotes, as in the files of GLUE."""
     return ((number, without_end(line).split("\t")) for number, line in lines)
-
-
-def _rows(top: Table, table: Table, fields: Fields, name: str) -> Rows:
-    _, header = next(_filled(top), (0, None))
-    if header is None:
-        return
-    columns = _columns(header, fields, name)
-    for number, cells in _filled(table):
-        yield number, _table_row(cells, columns)
 
 
 def _filled(table: Table) -> Table:
