@@ -11,6 +11,7 @@ from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields
 from sqbert_cli.text.files import DAMAGE, START, Mark, NoText
 from sqbert_cli.text.readers import Format, read_records
+from sqbert_cli.text.writers import OutputFormat
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Reading:
             if not (isinstance(error, NoText) or isinstance(error.__cause__, DAMAGE)):
                 raise
             yield BadRecord(file, error.message)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be read, where to, and by whom."""
+
+    input: str
+    output: str
+    reading: Reading
+    format: OutputFormat
+    address: str
+    workers: int | None
+    shard_records: int
 
 
 @dataclass(frozen=True)

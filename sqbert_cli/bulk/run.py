@@ -10,7 +10,7 @@ from sqbert_cli import hub
 from sqbert_cli.bulk import cluster, manifest
 from sqbert_cli.bulk.bad import FOLDER, count_bad
 from sqbert_cli.bulk.inputs import find_inputs
-from sqbert_cli.bulk.plan import Reading, Shard, named
+from sqbert_cli.bulk.plan import Request, Shard, named
 from sqbert_cli.bulk.stores import InputFile, is_stored, make_folder, names_in, sweep
 from sqbert_cli.bulk.worker import Outcome, Work, model_hash
 from sqbert_cli.checkpoint import read_checkpoint
@@ -19,23 +19,9 @@ from sqbert_cli.job import Job, ModelChoice
 from sqbert_cli.models import find_model
 from sqbert_cli.places import hub_name
 from sqbert_cli.records import Record
-from sqbert_cli.text.writers import OutputFormat
 
 ABANDONED_SECONDS = 3600
 """A file that nobody has written to for so long is a dead worker's, and not one of another job on the same folder."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be read, where to, and by whom."""
-
-    input: str
-    output: str
-    reading: Reading
-    format: OutputFormat
-    address: str
-    workers: int | None
-    shard_records: int
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Stored:
         return PurePosixPath(self.uri).suffix
 
     def open(self, mode: Literal["rb"]) -> IO[bytes]:
-        with told(self.uri):
+        with explained(self.uri):
             return io.BufferedReader(_s3(self.uri).open_input_file(_key(self.uri)), S3_BYTES_AT_ONCE)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ def whole(name: str, *, is_new: bool = False) -> Iterator[IO[bytes]]:
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        with told(name):
+        with explained(name):
             _upload(file, name)
 
 
@@ -105,12 +105,12 @@ def sweep(folder: str, seconds: float) -> None:
     for file in stored_below(folder, recursive=False):
         is_old = time.time() - file.modified / 1e9 >= seconds
         if is_old and PurePosixPath(file.name).match(f".*{files.UNFINISHED}"):
-            with told(file.name), suppress(FileNotFoundError):  # another process was faster
+            with explained(file.name), suppress(FileNotFoundError):  # another process was faster
                 _s3(file.name).delete_file(_key(file.name))
 
 
 @contextmanager
-def told(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Iterator[None]:
     """Say what S3 answered in one line."""
     try:
         yield
@@ -125,7 +125,7 @@ def told(uri: str) -> Iterator[None]:
 def stored_below(uri: str, recursive: bool) -> Iterator[InputFile]:
     from pyarrow import fs
 
-    with told(uri):
+    with explained(uri):
         itself = _s3(uri).get_file_info(_key(uri))
         selector = fs.FileSelector(_key(uri), allow_not_found=True, recursive=recursive)
         infos = [itself] if itself.type == fs.FileType.File else _s3(uri).get_file_info(selector)

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sqbert_cli.commands import bulk as bulks
-from sqbert_cli.commands import options
+from sqbert_cli.bulk.plan import Reading
+from sqbert_cli.commands import bulk_options, options
+from sqbert_cli.text.fields import Fields
 
 
 def classify(
@@ -16,7 +17,7 @@ def classify(
     pair: Annotated[
         str | None, typer.Option(rich_help_panel=options.INPUT, help="Second text, for a model of pairs.")
     ] = None,
-    input: bulks.Input = None,
+    input: bulk_options.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     pair_field: options.PairField = None,
@@ -70,10 +71,10 @@ def classify(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
-    ray: bulks.Ray = None,
-    output: bulks.Output = None,
-    workers: bulks.Workers = None,
-    shard_records: bulks.ShardRecords = None,
+    ray: bulk_options.Ray = None,
+    output: bulk_options.Output = None,
+    workers: bulk_options.Workers = None,
+    shard_records: bulk_options.ShardRecords = None,
 ) -> None:
     """Say what a text is: by default, whether its sentiment is positive or negative.
 
@@ -97,13 +98,13 @@ def classify(
         (top_k is not None and all_scores, "--top-k and --all-scores exclude one another"),
         (own is not None and (pair or pair_field or head), "--labels goes without --pair, --pair-field and --head"),
     )
-    bulk = bulks.choose(ray, texts or pair, input, input_format, output, format, on_error, workers, shard_records)
+    fields = Fields(text=text_field, pair=pair_field)
+    reading = Reading(input_format, fields)
+    bulk = bulk_options.choose(ray, texts or pair, input, reading, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Source, choose_source, show_results
-    from sqbert_cli.text.fields import Fields
 
-    fields = Fields(text=text_field, pair=pair_field)
-    source = Source() if bulk else choose_source(texts or [], pair, bulks.a_file(input), input_format, fields)
+    source = Source() if bulk else choose_source(texts or [], pair, bulk_options.a_file(input), input_format, fields)
 
     from functools import partial
 
@@ -142,7 +143,7 @@ def classify(
     shown = len(known) if all_scores else top_k
     job = Job(choice, ask, partial(classification_fields, top_k=shown, multi_label=several))
     if bulk is not None:
-        bulks.run(bulk, job, fields)
+        bulk_options.run(bulk, job)
     show = (
         partial(show_classification, shown=shown, width=width_of(known), multi_label=several)
         if is_table(format)

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from sqbert_cli.commands import bulk as bulks
-from sqbert_cli.commands import options
+from sqbert_cli.bulk.plan import Reading
+from sqbert_cli.commands import bulk_options, options
+from sqbert_cli.text.fields import Fields
 
 
 def embed(
     texts: options.Texts = None,
-    input: bulks.Input = None,
+    input: bulk_options.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     model: options.Model = None,
@@ -32,9 +33,9 @@ def embed(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
-    ray: bulks.Ray = None,
-    workers: bulks.Workers = None,
-    shard_records: bulks.ShardRecords = None,
+    ray: bulk_options.Ray = None,
+    workers: bulk_options.Workers = None,
+    shard_records: bulk_options.ShardRecords = None,
 ) -> None:
     """Give texts as vectors: the nearer two are in meaning, the larger the cosine between them.
 
@@ -46,14 +47,14 @@ def embed(
     two is their cosine. A record keeps all its fields and gains `embedding`. A .npy file has a row for each text that
     could be read, in their order.
     """
-    bulk = bulks.choose(ray, texts, input, input_format, ray and output, format, on_error, workers, shard_records)
+    fields = Fields(text=text_field)
+    reading = Reading(input_format, fields)
+    bulk = bulk_options.choose(ray, texts, input, reading, ray and output, format, on_error, workers, shard_records)
     file = _numpy_file(output, format) if output is not None and bulk is None else None
 
     from sqbert_cli.commands.streams import Source, choose_source, show_results, watched
-    from sqbert_cli.text.fields import Fields
 
-    fields = Fields(text=text_field)
-    source = Source() if bulk else choose_source(texts or [], None, bulks.a_file(input), input_format, fields)
+    source = Source() if bulk else choose_source(texts or [], None, bulk_options.a_file(input), input_format, fields)
 
     from functools import partial
 
@@ -66,7 +67,7 @@ def embed(
 
     job = Job(ModelChoice(model, device, dtype, threads, offline), partial(embed_records), embedded_fields)
     if bulk is not None:
-        bulks.run(bulk, job, fields)
+        bulk_options.run(bulk, job)
     checkpoint = job.model.load()
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live and file is None)

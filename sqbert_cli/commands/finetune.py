@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sqbert_cli.commands import options, settings
+from sqbert_cli.commands import options, training_options
 from sqbert_cli.training.settings import TEACHER_WEIGHT, TEMPERATURE, FinetuneSettings
 
 BY_DEFAULT = FinetuneSettings()
@@ -74,28 +74,28 @@ def finetune(
     head: Annotated[
         str | None, typer.Option(rich_help_panel=options.OUTPUT, help="Name of the new head; default: the task's.")
     ] = None,
-    freeze_encoder: settings.FreezeEncoder = BY_DEFAULT.freeze_encoder,
-    power: settings.Power = BY_DEFAULT.power,
-    epochs: settings.Epochs = BY_DEFAULT.epochs,
-    batch_size: settings.BatchSize = BY_DEFAULT.batch_size,
-    accumulation: settings.Accumulation = BY_DEFAULT.accumulation,
-    max_length: settings.MaxLength = BY_DEFAULT.max_length,
-    learning_rate: settings.LearningRate = BY_DEFAULT.learning_rate,
-    warmup: settings.Warmup = BY_DEFAULT.warmup_fraction,
-    weight_decay: settings.WeightDecay = BY_DEFAULT.weight_decay,
-    max_grad_norm: settings.MaxGradNorm = BY_DEFAULT.max_grad_norm,
-    dropout: settings.Dropout = BY_DEFAULT.dropout,
-    label_smoothing: settings.LabelSmoothing = BY_DEFAULT.label_smoothing,
-    class_weights: settings.ClassWeights = BY_DEFAULT.class_weights,
-    embedding_rate: settings.EmbeddingRate = BY_DEFAULT.embedding_rate,
-    teacher: settings.Teacher = None,
-    unlabelled: settings.Unlabelled = None,
-    teacher_weight: settings.TeacherWeight = TEACHER_WEIGHT,
-    temperature: settings.Temperature = TEMPERATURE,
-    state_weight: settings.StateWeight = 0.0,
-    eval_steps: settings.EvalSteps = BY_DEFAULT.eval_steps,
-    save_steps: settings.SaveSteps = BY_DEFAULT.save_steps,
-    patience: settings.Patience = BY_DEFAULT.patience,
+    freeze_encoder: training_options.FreezeEncoder = BY_DEFAULT.freeze_encoder,
+    power: training_options.Power = BY_DEFAULT.power,
+    epochs: training_options.Epochs = BY_DEFAULT.epochs,
+    batch_size: training_options.BatchSize = BY_DEFAULT.batch_size,
+    accumulation: training_options.Accumulation = BY_DEFAULT.accumulation,
+    max_length: training_options.MaxLength = BY_DEFAULT.max_length,
+    learning_rate: training_options.LearningRate = BY_DEFAULT.learning_rate,
+    warmup: training_options.Warmup = BY_DEFAULT.warmup_fraction,
+    weight_decay: training_options.WeightDecay = BY_DEFAULT.weight_decay,
+    max_grad_norm: training_options.MaxGradNorm = BY_DEFAULT.max_grad_norm,
+    dropout: training_options.Dropout = BY_DEFAULT.dropout,
+    label_smoothing: training_options.LabelSmoothing = BY_DEFAULT.label_smoothing,
+    class_weights: training_options.ClassWeights = BY_DEFAULT.class_weights,
+    embedding_rate: training_options.EmbeddingRate = BY_DEFAULT.embedding_rate,
+    teacher: training_options.Teacher = None,
+    unlabelled: training_options.Unlabelled = None,
+    teacher_weight: training_options.TeacherWeight = TEACHER_WEIGHT,
+    temperature: training_options.Temperature = TEMPERATURE,
+    state_weight: training_options.StateWeight = 0.0,
+    eval_steps: training_options.EvalSteps = BY_DEFAULT.eval_steps,
+    save_steps: training_options.SaveSteps = BY_DEFAULT.save_steps,
+    patience: training_options.Patience = BY_DEFAULT.patience,
     seed: options.Seed = BY_DEFAULT.seed,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",

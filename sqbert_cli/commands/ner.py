@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from sqbert_cli.commands import bulk as bulks
-from sqbert_cli.commands import options
+from sqbert_cli.bulk.plan import Reading
+from sqbert_cli.commands import bulk_options, options
+from sqbert_cli.text.fields import Fields
 
 
 def ner(
     texts: options.Texts = None,
-    input: bulks.Input = None,
+    input: bulk_options.Input = None,
     input_format: options.InputFormat = "auto",
     text_field: options.TextField = "text",
     model: options.Model = None,
@@ -44,10 +45,10 @@ def ner(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
-    ray: bulks.Ray = None,
-    output: bulks.Output = None,
-    workers: bulks.Workers = None,
-    shard_records: bulks.ShardRecords = None,
+    ray: bulk_options.Ray = None,
+    output: bulk_options.Output = None,
+    workers: bulk_options.Workers = None,
+    shard_records: bulk_options.ShardRecords = None,
 ) -> None:
     """Find the names in a text: people, places, organisations, and others.
 
@@ -62,13 +63,13 @@ def ner(
     nothing is cut off. CoNLL's columns (`--input-format conll`) keep their words; `--format conll` adds a column.
     """
     wanted = options.listed(labels, "--labels")
-    bulk = bulks.choose(ray, texts, input, input_format, output, format, on_error, workers, shard_records)
+    fields = Fields(text=text_field)
+    reading = Reading(input_format, fields)
+    bulk = bulk_options.choose(ray, texts, input, reading, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Source, choose_source, show_results, watched
-    from sqbert_cli.text.fields import Fields
 
-    fields = Fields(text=text_field)
-    source = Source() if bulk else choose_source(texts or [], None, bulks.a_file(input), input_format, fields)
+    source = Source() if bulk else choose_source(texts or [], None, bulk_options.a_file(input), input_format, fields)
 
     from functools import partial
 
@@ -83,7 +84,7 @@ def ner(
     ask = partial(find_entities, head=head, strategy=strategy, threshold=threshold, labels=wanted, stride=stride)
     job = Job(ModelChoice(model, device, dtype, threads, offline), ask, entities_fields)
     if bulk is not None:
-        bulks.run(bulk, job, fields)
+        bulk_options.run(bulk, job)
     checkpoint = job.model.load()
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)

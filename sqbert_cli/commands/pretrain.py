@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sqbert_cli.commands import options, settings
+from sqbert_cli.commands import options, training_options
 from sqbert_cli.commands.options import INPUT, TRAINING
 from sqbert_cli.model.config import MIN_LENGTH
 from sqbert_cli.training.presets import PRESETS
@@ -108,7 +108,7 @@ def pretrain(
     whole_words: Annotated[
         bool, typer.Option("--whole-words", rich_help_panel=TRAINING, help="Hide whole words, not single pieces.")
     ] = False,
-    save_steps: settings.SaveSteps = PRESETS["small"].save_steps,
+    save_steps: training_options.SaveSteps = PRESETS["small"].save_steps,
     seed: options.Seed = PRESETS["small"].seed,
     resume: options.Resume = False,
     save_dtype: options.SaveDtype = "float32",

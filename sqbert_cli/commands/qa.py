@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from sqbert_cli.commands import bulk as bulks
-from sqbert_cli.commands import options
+from sqbert_cli.bulk.plan import Reading
+from sqbert_cli.commands import bulk_options, options
+from sqbert_cli.text.fields import QuestionFields
 
 
 def qa(
@@ -25,7 +26,7 @@ def qa(
             help="File with the text that has the answers (also .gz, .xz); -, the default: standard input.",
         ),
     ] = None,
-    input: bulks.Input = None,
+    input: bulk_options.Input = None,
     input_format: options.InputFormat = "auto",
     question_field: Annotated[
         str, typer.Option(rich_help_panel=options.INPUT, help="Field or column of the question.")
@@ -64,10 +65,10 @@ def qa(
     dtype: options.Dtype = "auto",
     threads: options.Threads = None,
     offline: options.Offline = False,
-    ray: bulks.Ray = None,
-    output: bulks.Output = None,
-    workers: bulks.Workers = None,
-    shard_records: bulks.ShardRecords = None,
+    ray: bulk_options.Ray = None,
+    output: bulk_options.Output = None,
+    workers: bulk_options.Workers = None,
+    shard_records: bulk_options.ShardRecords = None,
 ) -> None:
     """Answer a question from a text of any length, in the words of the text.
 
@@ -84,13 +85,13 @@ def qa(
     asked = [*(questions or []), *(question or [])]
     options.refuse((top_k is not None and format == "squad", "--format squad has one answer: leave out --top-k"))
     options.refuse((stride == 0, "--stride 0 would cut answers in two: give at least 1, better some words"))
-    bulk = bulks.choose(ray, asked or context, input, input_format, output, format, on_error, workers, shard_records)
+    fields = QuestionFields(text=context_field, pair=question_field)
+    reading = Reading(input_format, fields)
+    bulk = bulk_options.choose(ray, asked or context, input, reading, output, format, on_error, workers, shard_records)
 
     from sqbert_cli.commands.streams import Source, choose_questions, show_results, watched
-    from sqbert_cli.text.fields import QuestionFields
 
-    fields = QuestionFields(text=context_field, pair=question_field)
-    source = Source() if bulk else choose_questions(asked, context, bulks.a_file(input), input_format, fields)
+    source = Source() if bulk else choose_questions(asked, context, bulk_options.a_file(input), input_format, fields)
 
     import json
     from functools import partial
@@ -113,7 +114,7 @@ def qa(
     )
     job = Job(ModelChoice(model, device, dtype, threads, offline), ask, partial(answers_fields, top_k=top_k))
     if bulk is not None:
-        bulks.run(bulk, job, fields)
+        bulk_options.run(bulk, job)
     checkpoint = job.model.load()
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)

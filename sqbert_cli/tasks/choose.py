@@ -198,7 +198,7 @@ def _example_count(split: Split) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Test:
+class EvalSet:
     """Examples that a head is judged by."""
 
     head: HeadConfig
@@ -206,11 +206,11 @@ class Test:
     splits: tuple[Split, ...]
 
 
-def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
+def choose_test(task: str | None, source: Source, own: HeadConfig) -> EvalSet:
     """Read the examples that the head `own` is to be judged by: of a task, or with labels as the head has them."""
     if task in TASKS:
         folder = source.train[0] if source.train else None
-        test = Test(
+        test = EvalSet(
             head=glue_head(task),
             metrics=TASKS[task].metrics,
             splits=glue_dev(task, folder, offline=source.offline),
@@ -218,7 +218,7 @@ def choose_test(task: str | None, source: Source, own: HeadConfig) -> Test:
     else:
         split = read_examples(task, source.train[0], replace(source, problem=own.problem_type))
         head = HeadConfig(name="nli", kind="sequence", labels=NLI_LABELS) if task == "nli" else own
-        test = Test(head=head, metrics=OWN_METRICS[head.problem_type], splits=(split,))
+        test = EvalSet(head=head, metrics=OWN_METRICS[head.problem_type], splits=(split,))
     if test.head.kind == "token":
         for split in test.splits:
             check_entities(split, entity_labels(test.head.labels))

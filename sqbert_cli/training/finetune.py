@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from safetensors.torch import save as to_safetensors
@@ -19,7 +20,7 @@ from sqbert_cli.model.heads import SequenceHead
 from sqbert_cli.tasks.dataset import Dataset, Split, split_hash
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
-from sqbert_cli.training.guides import Guidance, guided
+from sqbert_cli.training.guides import Guidance, Guide, guided
 from sqbert_cli.training.heads import network_with_heads
 from sqbert_cli.training.lessons import LeftOut, Lesson, Scale, TextLesson, check_lessons
 from sqbert_cli.training.optimise import Finished, MicroBatch, Step, Trainer, make_trainer, optimise
@@ -83,6 +84,54 @@ def finetune(
     Of several tasks each step is of one, drawn in proportion to its windows to a power. `vectors` are running
     text and the model whose sentence vectors the encoder is to have on it.
     """
+    lessons, guide = yield from _lessons(student, datasets, settings, run, guidance, vectors)
+    told = {
+        "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
+        "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
+        "starting weights": weights_hash(student),
+        "guidance": None if guidance is None else guidance.told,
+        "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
+    }
+    batch = settings.batch_size * settings.accumulation
+    plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
+    _check_steps(lessons, plan)
+    with _on_their_scales(student, lessons):
+        frozen = _frozen(student, datasets, settings)
+        trainer = make_trainer(student.network.to(run.device), settings, plan.steps, frozen, run.processes)
+        identity = run.identity(settings, told)
+        yield from run.start(trainer, identity)
+        eval_steps = settings.eval_steps or max(FEWEST_STEPS, -(-plan.steps_per_epoch // 2))
+        saved = time.monotonic()
+
+        def losses(step: int) -> Iterator[MicroBatch]:
+            lesson, rows = plan.batch(step)
+            return micro_batches(lessons[lesson], student, rows, settings.batch_size, run, guide)
+
+        for step in optimise(trainer, losses):
+            yield step
+            evaluated = step.index % eval_steps == 0 or step.index == step.steps
+            if evaluated:
+                yield _evaluate(trainer, student, datasets, run)
+                if settings.patience and trainer.progress.stale >= settings.patience:
+                    break
+            is_old = evaluated and time.monotonic() - saved > OLD_SECONDS
+            if is_old or step.index % settings.save_steps == 0 or step.index == step.steps:
+                run.save(trainer, identity)
+                saved = time.monotonic()
+        run.processes.wait()
+        take_best(run, student.network)
+    yield Finished(trainer.progress.seconds, trainer.progress.history)
+
+
+def _lessons(
+    student: Checkpoint,
+    datasets: Sequence[Dataset],
+    settings: FinetuneSettings,
+    run: Run,
+    guidance: Guidance | None,
+    vectors: tuple[Split, Checkpoint] | None,
+) -> Generator[LeftOut | TeacherScores, None, tuple[list[Lesson], Guide | None]]:
+    """Return what is learnt from, and the guide through it."""
     lessons = [
         make_lesson(student, dataset, smoothing=settings.label_smoothing, class_weights=settings.class_weights)
         for dataset in datasets
@@ -94,46 +143,18 @@ def finetune(
         lessons, guide = yield from guided(guidance, student, lessons, run)
     if vectors is not None:
         lessons.append(vector_lesson(student, vectors[0].records, vectors[1], run))
-    told = {
-        "examples": windows_hash([w for lesson in lessons for w in lesson.windows], [one.told for one in lessons]),
-        "dev examples": [split_hash(dataset.dev[0]) for dataset in datasets],
-        "starting weights": weights_hash(student),
-        "guidance": None if guidance is None else guidance.told,
-        "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
-    }
+    return lessons, guide
+
+
+@contextmanager
+def _on_their_scales(student: Checkpoint, lessons: Sequence[Lesson]) -> Iterator[None]:
+    """Let the heads that tell numbers tell them on the scales on which they learn; in the end as they are."""
     scales = _scales(student, lessons)
     for scale, classifier in scales:
         scale.to_standard(classifier)
-    batch = settings.batch_size * settings.accumulation
-    plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
-    _check_steps(lessons, plan)
-    student.network.to(run.device)
-    trainer = make_trainer(student.network, settings, plan.steps, _frozen(student, datasets, settings), run.processes)
-    identity = run.identity(settings, told)
-    yield from run.start(trainer, identity)
-    eval_steps = settings.eval_steps or max(FEWEST_STEPS, -(-plan.steps_per_epoch // 2))
-    saved = time.monotonic()
-
-    def losses(step: int) -> Iterator[MicroBatch]:
-        lesson, rows = plan.batch(step)
-        return micro_batches(lessons[lesson], student, rows, settings.batch_size, run, guide)
-
-    for step in optimise(trainer, losses):
-        yield step
-        evaluated = step.index % eval_steps == 0 or step.index == step.steps
-        if evaluated:
-            yield _evaluate(trainer, student, datasets, run)
-            if settings.patience and trainer.progress.stale >= settings.patience:
-                break
-        is_old = evaluated and time.monotonic() - saved > OLD_SECONDS
-        if is_old or step.index % settings.save_steps == 0 or step.index == step.steps:
-            run.save(trainer, identity)
-            saved = time.monotonic()
-    run.processes.wait()
-    take_best(run, student.network)
+    yield
     for scale, classifier in scales:
         scale.to_raw(classifier)
-    yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 
 def _scales(student: Checkpoint, lessons: Sequence[Lesson]) -> list[tuple[Scale, nn.Linear]]:

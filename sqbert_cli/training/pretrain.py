@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from sqbert_cli.training.reading import SPECIAL_TOKENS, Reader, Reading, Whole
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.sampler import Sampler
 from sqbert_cli.training.settings import PretrainSettings
-from sqbert_cli.training.text_losses import LOSSES, Guided, Look, guided, shares_told
+from sqbert_cli.training.text_losses import LOSSES, Look, Models, shares_told, with_teacher
 
 HELD_OUT_PASSAGES = 512
 
@@ -64,9 +64,9 @@ def pretrain(
     student.network.to(run.device)
     reader = _reader(student, settings)
     sample = phases[0].held_out.first(settings.batch_size)
-    models = guided(student, teacher, reader.read(sample, range(len(sample)), 0), run)
-    steps = settings.steps + settings.long_steps
-    trainer = make_trainer(student.network, settings, steps, processes=run.processes)
+    models = with_teacher(student, teacher, reader.read(sample, range(len(sample)), 0), run)
+    course = _Course(models, reader, phases, settings, run)
+    trainer = make_trainer(student.network, settings, course.steps, processes=run.processes)
     identity = run.identity(
         settings,
         {
@@ -77,33 +77,15 @@ def pretrain(
     )
     yield from run.start(trainer, identity)
 
-    def read(step: int) -> Reading:
-        phase = phases[step >= settings.steps]
-        return reader.read(phase.learnt, phase.sampler.batch(step), step, run.processes)
-
-    ready: dict[int, Reading] = {}
-
-    def losses(step: int) -> Iterator[MicroBatch]:
-        own = ready.pop(step, None) or read(step)
-        whole = Whole.of(own, run.processes, run.device)
-        student.network.train()
-        for part in _parts(own, range(len(own.swapped)), settings.batch_size):
-            with run.autocast():
-                loss = _total(models.look(part, whole, run), settings)
-            yield MicroBatch(loss, part.batch.tokens)
-        if step + 1 < steps:
-            ready[step + 1] = read(step + 1)  # while a GPU is still at work on this one
-
     def look(step: int) -> HeldOut:
-        held_out = phases[step > settings.steps].held_out
-        metrics = _judge(models, reader.read(held_out, range(len(held_out)), 0), settings, run)
+        metrics = course.judge(step)
         trainer.progress.history.append({"step": step, **metrics})
         run.save(trainer, identity)
         return HeldOut(step, metrics)
 
     if not trainer.progress.history:
         yield look(0)
-    for step in optimise(trainer, losses):
+    for step in optimise(trainer, course.losses):
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
             yield look(step.index)
@@ -136,23 +118,6 @@ def _total(look: Look, settings: PretrainSettings) -> Tensor:
     return torch.stack([weight * LOSSES[name](look) for name, weight in settings.objectives.items()]).sum()
 
 
-@torch.no_grad()
-def _judge(models: Guided, reading: Reading, settings: PretrainSettings, run: Run) -> dict[str, float]:
-    models.student.network.eval()
-    whole = Whole.of(reading, ALONE, run.device)
-    by_length = reading.batch.attention_mask.sum(1).argsort().tolist()
-    totals: dict[str, float] = defaultdict(float)
-    for part in _parts(reading, by_length, settings.batch_size):
-        with run.autocast():
-            look = models.look(part, whole, run)
-            losses = {name: LOSSES[name](look).item() for name in settings.objectives}
-            found = {"loss": sum(settings.objectives[name] * loss for name, loss in losses.items())}
-            found |= {f"{name} loss": loss for name, loss in losses.items()} | shares_told(look, settings.objectives)
-        for name, value in found.items():
-            totals[name] += value
-    return dict(totals)
-
-
 @dataclass(frozen=True)
 class _Phase:
     """Steps on windows of one length."""
@@ -174,3 +139,54 @@ class _Phase:
             Sampler(learnt.lengths.tolist(), batch_size, settings.seed),
             Divided(known, unknown, pieces - known - unknown, known / len(learnt), max_length),
         )
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What is read in which step, and what is made of it."""
+
+    models: Models
+    reader: Reader
+    phases: Sequence[_Phase]
+    settings: PretrainSettings
+    run: Run
+    ready: dict[int, Reading] = field(default_factory=dict)
+    """What was read ahead."""
+
+    @property
+    def steps(self) -> int:
+        return self.settings.steps + self.settings.long_steps
+
+    def read(self, step: int) -> Reading:
+        phase = self.phases[step >= self.settings.steps]
+        return self.reader.read(phase.learnt, phase.sampler.batch(step), step, self.run.processes)
+
+    def losses(self, step: int) -> Iterator[MicroBatch]:
+        own = self.ready.pop(step, None) or self.read(step)
+        whole = Whole.of(own, self.run.processes, self.run.device)
+        self.models.student.network.train()
+        for part in _parts(own, range(len(own.swapped)), self.settings.batch_size):
+            with self.run.autocast():
+                loss = _total(self.models.look(part, whole, self.run), self.settings)
+            yield MicroBatch(loss, part.batch.tokens)
+        if step + 1 < self.steps:
+            self.ready[step + 1] = self.read(step + 1)  # while a GPU is still at work on this one
+
+    @torch.no_grad()
+    def judge(self, step: int) -> dict[str, float]:
+        """How well held-out text is told after so many steps."""
+        held_out, objectives = self.phases[step > self.settings.steps].held_out, self.settings.objectives
+        reading = self.reader.read(held_out, range(len(held_out)), 0)
+        self.models.student.network.eval()
+        whole = Whole.of(reading, ALONE, self.run.device)
+        by_length = reading.batch.attention_mask.sum(1).argsort().tolist()
+        totals: dict[str, float] = defaultdict(float)
+        for part in _parts(reading, by_length, self.settings.batch_size):
+            with self.run.autocast():
+                look = self.models.look(part, whole, self.run)
+                losses = {name: LOSSES[name](look).item() for name in objectives}
+                found = {"loss": sum(objectives[name] * loss for name, loss in losses.items())}
+                found |= {f"{name} loss": loss for name, loss in losses.items()} | shares_told(look, objectives)
+            for name, value in found.items():
+                totals[name] += value
+        return dict(totals)

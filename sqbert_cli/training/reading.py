@@ -52,7 +52,7 @@ class Reading:
             Batch(ids, mask, types), self.shown[some, :length], self.hidden[some, :length], self.swapped[some]
         )
 
-    def inputs(self, device: torch.device) -> Batch:
+    def shown_batch(self, device: torch.device) -> Batch:
         """What the network reads."""
         _, mask, types = self.batch.inputs()
         return Batch(self.shown.to(device), mask.to(device), types.to(device))

@@ -37,7 +37,7 @@ def heads_for(objectives: Mapping[Objective, float], base: Checkpoint, max_lengt
 
 
 @dataclass(frozen=True)
-class Guided:
+class Models:
     """A student and, where there is one, its teacher."""
 
     student: Checkpoint
@@ -46,7 +46,7 @@ class Guided:
     """Of the teacher's states, layer by layer."""
 
     def look(self, part: Reading, whole: Whole, run: Run) -> Look:
-        batch = part.inputs(run.device)
+        batch = part.shown_batch(run.device)
         states = read_states(self.student.network.transformer, batch)
         if self.teacher is None:
             return Look(self, part, whole, batch, states, ())
@@ -59,7 +59,7 @@ class Guided:
 class Look:
     """What student and teacher make of a part of a step."""
 
-    models: Guided
+    models: Models
     part: Reading
     whole: Whole
     batch: Batch
@@ -86,12 +86,12 @@ def hidden_words(model: Checkpoint, states: Tensor, part: Reading) -> Tensor:
     return scores if scores.shape[1] == words else scores[:, :words]  # the slope of a slice is a copy of all scores
 
 
-def guided(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run: Run) -> Guided:
+def with_teacher(student: Checkpoint, teacher: Checkpoint | None, sample: Reading, run: Run) -> Models:
     """`sample` is text on which the teacher's states are measured."""
     if teacher is None:
-        return Guided(student, None, ())
+        return Models(student, None, ())
     encoder = teacher.network.to(run.device).eval().transformer
-    return Guided(student, teacher, layer_variances(encoder, sample.inputs(run.device)))
+    return Models(student, teacher, layer_variances(encoder, sample.shown_batch(run.device)))
 
 
 def _masked_words(look: Look) -> Tensor:

@@ -11,8 +11,8 @@ from typing import IO, Any
 import pytest
 
 from sqbert_cli.bulk.inputs import find_inputs
-from sqbert_cli.bulk.plan import Reading
-from sqbert_cli.bulk.run import Request, _inputs, _pinned
+from sqbert_cli.bulk.plan import Reading, Request
+from sqbert_cli.bulk.run import _inputs, _pinned
 from sqbert_cli.bulk.stores import make_folder, names_in, read_bytes, sweep, whole
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.places import HubName

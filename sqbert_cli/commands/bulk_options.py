@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from sqbert_cli.bulk.plan import Reading, Request
 from sqbert_cli.commands.options import OnErrorName, is_there
 from sqbert_cli.text.files import STDIN
-from sqbert_cli.text.readers import Format as InputFormatName
-from sqbert_cli.text.writers import FORMATS, OutputFormat
+from sqbert_cli.text.writers import FORMATS
 
 if TYPE_CHECKING:
     from sqbert_cli.job import Job
-    from sqbert_cli.text.fields import Fields
 
 BULK = "Bulk"
 
@@ -50,30 +48,17 @@ ShardRecords = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Bulk:
-    """What was said of a bulk job."""
-
-    input: str
-    output: str
-    input_format: InputFormatName
-    format: OutputFormat
-    ray: str
-    workers: int | None
-    shard_records: int
-
-
 def choose(
     ray: str | None,
     typed: object,
     input: str | None,
-    input_format: InputFormatName,
+    reading: Reading,
     output: str | None,
     format: str,
     on_error: OnErrorName,
     workers: int | None,
     shard_records: int | None,
-) -> Bulk | None:
+) -> Request | None:
     """Return the bulk job that was asked for; None without `--ray`, where there may be none of its options."""
     if ray is None:
         if workers or shard_records or output:
@@ -88,7 +73,7 @@ def choose(
         raise typer.BadParameter(f"--ray writes jsonl, csv or tsv, not {format}")
     if on_error == "fail":
         raise typer.BadParameter("--on-error fail goes without --ray: there bad records are set aside")
-    return Bulk(str(input), output, input_format, FORMATS[format], ray, workers, shard_records or 20_000)
+    return Request(str(input), output, reading, FORMATS[format], ray, workers, shard_records or 20_000)
 
 
 def a_file(input: str | None) -> Path | None:
@@ -102,13 +87,10 @@ def a_file(input: str | None) -> Path | None:
         raise typer.BadParameter(error.message, param_hint="'--input'") from None
 
 
-def run(bulk: Bulk, job: Job, fields: Fields) -> NoReturn:
+def run(request: Request, job: Job) -> NoReturn:
     """Do the job, showing how far it is; end with status 1 if records could not be used."""
-    from sqbert_cli.bulk.plan import Reading
-    from sqbert_cli.bulk.run import Request, run_job
+    from sqbert_cli.bulk.run import run_job
     from sqbert_cli.views.bulk import show_progress
 
-    reading = Reading(bulk.input_format, fields)
-    request = Request(bulk.input, bulk.output, reading, bulk.format, bulk.ray, bulk.workers, bulk.shard_records)
-    state = show_progress(run_job(request, job), bulk.output)
+    state = show_progress(run_job(request, job), request.output)
     raise typer.Exit(1 if state.bad else 0)
