@@ -27,6 +27,7 @@ from sqbert_cli.places import (
     sweep_pulled,
 )
 from sqbert_cli.summary import CARD_FILE, ORIGIN_FILE, place_of, read_origin, read_summary
+from sqbert_cli.text.fields import listed
 
 
 def load_checkpoint(name: str | None = None, *, offline: bool = False) -> Checkpoint:
@@ -91,7 +92,7 @@ def _shipped_default(shipped: Mapping[str, Path]) -> Path:
 
 
 def _no_model(name: str, shipped: list[str]) -> SqbertError:
-    names = ", ".join(f"`{one}`" for one in shipped) or "none here"
+    names = listed(shipped) or "none here"
     return SqbertError(
         f"no model `{name}`",
         hint=f"{_meant(name, shipped)}expected a shipped model ({names}), a folder, or `org/name` of the hub",

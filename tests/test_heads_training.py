@@ -120,7 +120,7 @@ def test_first_pieces_are_learnt_and_others_not(tiny_model: Path, tmp_path: Path
 def test_a_window_in_which_no_word_begins_teaches_nothing(tiny_model: Path, tmp_path: Path) -> None:
     known = {"text": "Ann loved it", "entities": [{"start": 0, "end": 3, "label": "PER"}]}
     file = tmp_path / "a.jsonl"
-    file.write_text("\n".join(map(json.dumps, [known, {"text": "\u200b", "entities": []}])))
+    file.write_text("\n".join(map(json.dumps, [known, {"text": "\u0301", "entities": []}])))
     dataset = choose_dataset("ner", Source(train=[file], dev=file, fields=fields_of("ner")))
     student = with_heads(read_checkpoint(tiny_model), [dataset.head], FinetuneSettings(max_length=16))
     learnt = [bool((row != NOT_LEARNT).any()) for row in make_lesson(student, dataset).targets]  # type: ignore[attr-defined]
@@ -560,5 +560,6 @@ def test_a_dev_file_of_hidden_words_is_used(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"{name} the film was not bad but it was very boring and awful\n" * 3)
     dataset = choose_dataset("masked", Source(train=[tmp_path / "a"], dev=tmp_path / "b"))
     assert dataset.dev[0].records[0].text.startswith("b the")
-    with pytest.raises(SqbertError, match="has too few texts to hold some out"):
+    (tmp_path / "a").write_text("one film that was not bad but it was very boring and awful\n")
+    with pytest.raises(SqbertError, match="has too few examples to hold some out"):
         choose_dataset("masked", Source(train=[tmp_path / "a"]))

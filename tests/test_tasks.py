@@ -213,7 +213,7 @@ def test_equal_texts_are_held_out_together() -> None:
     assert len(dev.records) == 12
     assert not {record.text for record in train.records} & {record.text for record in dev.records}
     text = masked_dataset(Split(name="thrice", records=records), None, 42)
-    assert (len(text.train.records), len(text.dev[0].records)) == (108, 4)
+    assert (len(text.train.records), len(text.dev[0].records)) == (108, 12)
 
 
 def test_a_label_is_never_held_out_wholly() -> None:

@@ -142,7 +142,7 @@ def pretrain(
     from sqbert_cli.places import cache_folder
     from sqbert_cli.text.corpus import read_tokens, tokenize
     from sqbert_cli.training.distil import student_of
-    from sqbert_cli.training.objectives import HIDES, parse_objectives
+    from sqbert_cli.training.objectives import hides, parse_objectives
     from sqbert_cli.training.presets import SHAPES, choose_settings
     from sqbert_cli.training.pretrain import pretrain as train
     from sqbert_cli.training.pretrain import shares_of
@@ -167,7 +167,7 @@ def pretrain(
         save_steps=save_steps,
         seed=seed,
     )
-    if whole_words and not any(objective in HIDES for objective in chosen.objectives):
+    if whole_words and not hides(chosen.objectives):
         raise typer.BadParameter("--whole-words goes with hidden words: `--objectives masked-words,...`")
     processes, place = join_processes(choose_device(device))
     hush(processes)

@@ -16,6 +16,7 @@ from sqbert_cli.predict.rows import by_text
 from sqbert_cli.predict.stream import Records, in_order
 from sqbert_cli.records import BadRecord, Entities, Record, Word
 from sqbert_cli.tasks.entities import Strategy, decode, entity_labels, judge_words, likeliest_tags, word_of_pieces
+from sqbert_cli.text.fields import listed
 from sqbert_cli.text.pieces import read_pieces, word_bounds
 from sqbert_cli.text.tags import OUTSIDE
 from sqbert_cli.text.windows import Stretch, stretches, window_stride
@@ -41,7 +42,7 @@ def find_entities(
     chosen = checkpoint.head("token", head)
     if unknown := sorted(set(labels or ()) - set(entity_labels(chosen.labels))):
         raise SqbertError(
-            f"model `{checkpoint.name}` has no entities called {', '.join(f'`{label}`' for label in unknown)}",
+            f"model `{checkpoint.name}` has no entities called {listed(unknown)}",
             hint=f"it has: {', '.join(entity_labels(chosen.labels))}",
         )
 

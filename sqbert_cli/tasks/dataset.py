@@ -115,7 +115,7 @@ def problem_of(multi_label: bool, regression: bool) -> ProblemType:
 
 def own_dataset(name: str, train: Split, dev: Split | None, problem: ProblemType, seed: int) -> Dataset:
     """Discover the labels of one's own examples (sorted); without a dev split a tenth is held out."""
-    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    known, held_out = with_dev(train, dev, seed)
     names = sorted({label for record in known.records for label in labels_of(record.gold)})
     labels = ("score",) if problem == "regression" else tuple(names)
     head = HeadConfig(name=HEAD_NAME, kind="sequence", labels=labels, problem_type=problem)
@@ -131,7 +131,12 @@ def joined(splits: Sequence[Split]) -> Split:
     )
 
 
-def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
+def with_dev(train: Split, dev: Split | None, seed: int, most: int | None = None) -> tuple[Split, Split]:
+    """Return what is learnt and what it is judged by: without a dev split a tenth of it, or `most`."""
+    return (train, dev) if dev else hold_out(train, seed, most)
+
+
+def hold_out(split: Split, seed: int, most: int | None = None) -> tuple[Split, Split]:
     """Take a tenth of a split away as dev, drawn by seed: all of equal texts together, whatever is said of them.
 
     Of every label an example is left to learn from.
@@ -139,7 +144,7 @@ def hold_out(split: Split, seed: int) -> tuple[Split, Split]:
     of_one_text = defaultdict[str, list[Record]](list)
     for record in split.records:
         of_one_text[record.text].append(record)
-    wanted = max(1, round(len(split.records) * HELD_OUT_SHARE))
+    wanted = min(max(1, round(len(split.records) * HELD_OUT_SHARE)), most or len(split.records))
     train, dev = _divided(list(of_one_text.values()), wanted, seed)
     if not dev:  # much is said of each text, or all of one
         train, dev = _divided([[record] for record in split.records], wanted, seed)

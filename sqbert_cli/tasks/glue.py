@@ -12,6 +12,7 @@ from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Gold, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, finite, make_split
 from sqbert_cli.tasks.metrics import Metric
+from sqbert_cli.text.fields import listed
 from sqbert_cli.text.files import read_lines
 
 HUB_ID = "nyu-mll/glue"
@@ -186,8 +187,8 @@ def _places(columns: Columns, first: Sequence[str], path: Path) -> tuple[int, in
         return first.index(columns.text), pair, first.index(columns.label)
     if columns.places is None or len(first) <= max(columns.places):
         raise SqbertError(
-            f"`{path}` has the columns {', '.join(f'`{name}`' for name in first[:12])}",
-            hint=f"GLUE's file has {', '.join(f'`{name}`' for name in wanted)}",
+            f"`{path}` has the columns {listed(first[:12])}",
+            hint=f"GLUE's file has {listed(wanted)}",
         )
     return columns.places
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split
+from sqbert_cli.tasks.dataset import Dataset, Split, make_split, with_dev
 from sqbert_cli.tasks.glue import TASKS
 from sqbert_cli.text.fields import FoundFields
 from sqbert_cli.text.files import name_of, read_lines
@@ -38,7 +38,7 @@ def read_nli(path: Path, format: Format = "auto") -> Split:
 
 
 def nli_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
-    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    known, held_out = with_dev(train, dev, seed)
     head = HeadConfig(name="nli", kind="sequence", labels=LABELS)
     return Dataset(name="nli", head=head, metrics=("accuracy", "macro_f1"), train=known, dev=(held_out,))
 

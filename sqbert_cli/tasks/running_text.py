@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Record
-from sqbert_cli.tasks.dataset import Dataset, Split, make_split
+from sqbert_cli.tasks.dataset import Dataset, Split, make_split, with_dev
 from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.text.corpus import read_paragraphs
 
@@ -31,13 +30,7 @@ def read_text(paths: Sequence[Path], characters: int, *, shortest: int = MIN_CHA
 
 def masked_dataset(text: Split, dev: Split | None, seed: int) -> Dataset:
     """Make a task of telling hidden words; without a dev split some of the text is held out."""
-    if dev is None:
-        texts = list(dict.fromkeys(record.text for record in text.records))
-        held_out = dict.fromkeys(random.Random(seed).sample(texts, min(HELD_OUT_TEXTS, len(texts) // 10)))
-        if not held_out:
-            raise SqbertError(f"`{text.name}` has too few texts to hold some out", hint="name others: `--dev`")
-        dev = make_split(f"held out of {text.name}", map(Record, held_out))
-        text = make_split(text.name, (record for record in text.records if record.text not in held_out))
+    text, dev = with_dev(text, dev, seed, HELD_OUT_TEXTS)
     return Dataset(name="masked", head=MASKED_HEAD, metrics=(), train=text, dev=(dev,))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import BadRecord, Span
-from sqbert_cli.tasks.dataset import Dataset, Split, hold_out, make_split, under
+from sqbert_cli.tasks.dataset import Dataset, Split, make_split, under, with_dev
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.text.conll import split_columns
 from sqbert_cli.text.fields import Fields, QuestionFields
@@ -53,7 +53,7 @@ def entity_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
     labels = sorted({span.label for record in train.records for span in record.spans or ()})
     if not labels:
         raise SqbertError(f"`{train.name}` has no entities", hint="is the last column the tag, as in CoNLL's files?")
-    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    known, held_out = with_dev(train, dev, seed)
     check_entities(held_out, labels)
     head = HeadConfig(name="ner", kind="token", labels=tags_of(labels), scheme="IOB2")
     return Dataset(name="ner", head=head, metrics=(), train=known, dev=(held_out,))
@@ -71,7 +71,7 @@ def check_entities(split: Split, labels: Sequence[str]) -> None:
 
 
 def question_dataset(train: Split, dev: Split | None, seed: int) -> Dataset:
-    known, held_out = (train, dev) if dev else hold_out(train, seed)
+    known, held_out = with_dev(train, dev, seed)
     head = HeadConfig(name="qa", kind="span")
     return Dataset(name="qa", head=head, metrics=(), train=known, dev=(held_out,))
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from sqbert_cli.records import BadRecord, Record, Span
+from sqbert_cli.text.fields import listed
 
 
 def with_spans(record: Record, name: str, read: Callable[[Any, str], tuple[Span, ...]]) -> Record | BadRecord:
@@ -58,7 +59,7 @@ def _field(record: Record, name: str) -> Any:
     if record.words is not None:
         raise ValueError("a single column, so there are no tags")
     if name not in record.fields:
-        found = ", ".join(f"`{field}`" for field in record.fields)
+        found = listed(record.fields)
         raise ValueError(f"no field `{name}`; found: {found}")
     return record.fields[name]
 

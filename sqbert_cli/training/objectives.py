@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
 from sqbert_cli.errors import SqbertError
@@ -20,6 +20,11 @@ from sqbert_cli.errors import SqbertError
 Objective = Literal["masked-words", "sentence-order", "states", "relations", "logits"]
 OF_A_TEACHER: tuple[Objective, ...] = ("states", "relations", "logits")
 HIDES: tuple[Objective, ...] = ("masked-words", "logits")
+
+
+def hides(objectives: Iterable[str]) -> bool:
+    """Whether words are hidden for any of them."""
+    return any(name in HIDES for name in objectives)
 
 
 def parse_objectives(text: str) -> dict[Objective, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
 from sqbert_cli.text.corpus import TokenFile
-from sqbert_cli.training.objectives import HIDES
+from sqbert_cli.training.objectives import hides
 from sqbert_cli.training.optimise import Finished, MicroBatch, Step, make_trainer, optimise
 from sqbert_cli.training.passages import Marks, Passages, split_documents
 from sqbert_cli.training.processes import ALONE
@@ -102,7 +102,7 @@ def _reader(student: Checkpoint, settings: PretrainSettings) -> Reader:
         tokenizer=student.tokenizer,
         pad_token_id=student.config.pad_token_id,
         order="sentence-order" in settings.objectives,
-        hide=any(name in settings.objectives for name in HIDES),
+        hide=hides(settings.objectives),
         whole_words=settings.whole_words,
         seed=settings.seed,
     )

@@ -20,7 +20,7 @@ from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import MASKED_HEAD
 from sqbert_cli.training.distil import layer_variances, relation_loss, states_loss
-from sqbert_cli.training.objectives import HIDES, Objective
+from sqbert_cli.training.objectives import Objective, hides
 from sqbert_cli.training.reading import Reading, Whole
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.sizes import at_places, read_states
@@ -31,7 +31,7 @@ ORDER_HEAD = HeadConfig(name="order", kind="sequence", labels=("in order", "swap
 def heads_for(objectives: Mapping[Objective, float], base: Checkpoint, max_length: int) -> list[HeadConfig]:
     """The heads that the objectives teach, on windows of `max_length`; one that `base` has for masked words goes on."""
     had = [head for head in base.heads if head.kind == "masked_word"]
-    heads = [*had, MASKED_HEAD][:1] if any(name in objectives for name in HIDES) else []
+    heads = [*had, MASKED_HEAD][:1] if hides(objectives) else []
     heads += [ORDER_HEAD] if "sentence-order" in objectives else []
     return [replace(head, max_length=max_length) for head in heads]
 
