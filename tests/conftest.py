@@ -182,3 +182,25 @@ def small(tmp_path: Path) -> Iterator[Path]:
     mount("-t", "tmpfs", "-o", "size=64k", "none", place)
     yield place
     unmount(place)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts whose labels are told by one word."""
+    from tests.toys import toy_lines
+
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "train.jsonl").write_text(toy_lines(300, 1))
+    (folder / "dev.jsonl").write_text(toy_lines(50, 2))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(toy: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy task, learnt in one go."""
+    from tests.toys import toy_arguments
+
+    output = tmp_path_factory.mktemp("trained") / "model"
+    ran = run_sqbert(*toy_arguments(toy, tiny_model, output))
+    assert ran.status == 0, ran.err
+    return output

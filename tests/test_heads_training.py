@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,23 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from seqeval.metrics import classification_report, f1_score
-from seqeval.scheme import IOB2
 
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.evaluation import judge
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.models import load_checkpoint
-from sqbert_cli.records import Entities, Record, Span, Word
-from sqbert_cli.tasks.choose import Source, choose_dataset, choose_test, counts_of, fields_of, parse_multi, problems_of
-from sqbert_cli.tasks.dataset import Dataset, Split
+from sqbert_cli.records import Record
+from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of, parse_multi
 from sqbert_cli.tasks.entities import NOT_LEARNT
-from sqbert_cli.tasks.masked_words import Draws, hide_words
-from sqbert_cli.tasks.nli import LABELS as NLI_LABELS
-from sqbert_cli.tasks.nli import nli_dataset, read_nli
-from sqbert_cli.tasks.running_text import read_text
-from sqbert_cli.tasks.span_metrics import score_entities
 from sqbert_cli.training.examples import VECTOR_HEAD, make_lesson, vector_lesson
 from sqbert_cli.training.finetune import Evaluation, finetune, with_heads
 from sqbert_cli.training.heads import network_with_heads
@@ -38,53 +28,7 @@ from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Run
 from sqbert_cli.training.settings import FinetuneSettings
 from tests.conftest import run_sqbert
-
-FILLERS = ["the", "a", "was", "is", "not", "very", "and", "but", "it", "i"]
-CPU = torch.device("cpu")
-
-
-def sentences(count: int, seed: int) -> list[list[tuple[str, str]]]:
-    """`good` and what follows it is a person, `bad` alone a place."""
-    draw = random.Random(seed)
-    made = []
-    for _ in range(count):
-        row = [(word, "O") for word in draw.choices(FILLERS, k=draw.randint(2, 5))]
-        row += [("good", "B-PER"), (draw.choice(["film", "boring", "don't"]), "I-PER")] if draw.random() < 0.6 else []
-        row += [(draw.choice(FILLERS), "O")]
-        row += [("bad", "B-LOC"), (".", "O")] if draw.random() < 0.6 else [("fun", "O")]
-        made.append(row)
-    return made
-
-
-def write_conll(path: Path, rows: list[list[tuple[str, str]]]) -> Path:
-    path.write_text("\n\n".join("\n".join(" ".join(pair) for pair in row) for row in rows) + "\n")
-    return path
-
-
-def write_questions(path: Path, count: int, seed: int) -> Path:
-    """The answer is a number and what there is so many of; some texts have none, some are several windows."""
-    draw = random.Random(seed)
-    lines = []
-    for _ in range(count):
-        words = draw.choices(FILLERS, k=draw.randint(5, 40))
-        number, thing = draw.choice(["one", "two", "three"]), draw.choice(["film", "fun"])
-        answer = f"{number} {thing}" if draw.random() < 0.8 else None
-        if answer is not None:
-            words.insert(draw.randrange(len(words)), answer)
-        context = " ".join(words)
-        answers = [] if answer is None else [{"text": answer, "answer_start": context.index(answer)}]
-        lines.append(
-            json.dumps({"question": draw.choice(["it ?", "was it ?"]), "context": context, "answers": answers})
-        )
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def teach(model: Path, datasets: list[Dataset], folder: Path, **values: object) -> tuple[Checkpoint, list[object]]:
-    settings = FinetuneSettings(**{"batch_size": 16, "dropout": 0.0, "max_length": 32, **values})  # type: ignore[arg-type]
-    student = with_heads(read_checkpoint(model), [dataset.head for dataset in datasets], settings)
-    folder.mkdir()
-    return student, list(finetune(student, datasets, settings, Run(folder, CPU, torch.float32)))
+from tests.toys import CPU, sentences, teach, write_conll, write_questions
 
 
 def test_toy_entities_are_learnt_to_the_last(tiny_model: Path, tmp_path: Path) -> None:
@@ -207,16 +151,6 @@ def test_a_head_that_transformers_calls_by_its_kind_is_not_kept_beside_the_one_t
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_columns_and_questions_without_a_task_are_told_which(tmp_path: Path) -> None:
-    columns = write_conll(tmp_path / "a.conll", [[("Ann", "B-PER")]])
-    questions = tmp_path / "a.json"
-    questions.write_text('{"data": [{"title": "a", "paragraphs": [{"context": "a b", "qas": []}]}]}')
-    for file, task in ((columns, "ner"), (questions, "qa")):
-        with pytest.raises(SqbertError, match=r"has (CoNLL's columns|SQuAD's form)$") as error:
-            choose_dataset(None, Source(train=[file], fields=fields_of(None)))
-        assert f"`--task {task}`" in str(error.value.hint)
-
-
 def test_a_new_head_does_not_begin_as_one_that_its_encoder_was_taught_with(tiny_model: Path) -> None:
     """With the same seed it would answer at once, in the other's labels."""
 
@@ -299,216 +233,9 @@ def test_tasks_are_seen_by_their_size_to_a_power() -> None:
     assert [plan.batch(step) for step in range(9)] == [Plan(lengths, 10, 2.0, 1.0, 42).batch(step) for step in range(9)]
 
 
-def draws(ids: torch.Tensor, seed: int, words: int = 9) -> Draws:
-    return Draws.of(ids.shape, words, torch.Generator().manual_seed(seed))
-
-
-def test_words_are_hidden_as_bert_hides_them() -> None:
-    ids = torch.arange(5, 105).repeat(400, 1)
-    special = torch.zeros_like(ids, dtype=torch.bool)
-    special[:, 0] = True
-    shown, chosen = hide_words(ids, special, 4, draws(ids, 0, 1_000_000))
-    assert not chosen[:, 0].any()
-    assert float(chosen.float().mean()) == pytest.approx(0.15 * 0.99, rel=0.05)
-    masked, kept = shown[chosen] == 4, shown[chosen] == ids[chosen]
-    assert float(masked.float().mean()) == pytest.approx(0.8, abs=0.02)
-    assert float(kept.float().mean()) == pytest.approx(0.1, abs=0.02)
-    assert torch.equal(shown[~chosen], ids[~chosen])
-    short, _ = hide_words(ids[:, :3], special[:, :3], 4, draws(ids[:, :3], 0))
-    assert short.shape == (400, 3)
-
-
-def test_every_row_has_a_hidden_word() -> None:
-    ids = torch.arange(5, 9).repeat(50, 1)
-    _, chosen = hide_words(ids, torch.zeros_like(ids, dtype=torch.bool), 4, draws(ids, 1))
-    assert chosen.any(1).all()
-
-
-def test_entity_scores_are_those_of_seqeval() -> None:
-    draw = random.Random(3)
-    results, gold_tags, found_tags = [], [], []
-    for _ in range(80):
-        words = tuple(Word(2 * n, 2 * n + 1) for n in range(9))
-        both = []
-        for tags in (gold_tags, found_tags):
-            spans, at = [], 0
-            while at < 8:
-                size = draw.randint(1, 2)
-                if draw.random() < 0.5:
-                    spans.append(Span(2 * at, 2 * (at + size) - 1, draw.choice("XYZ")))
-                at += size
-            row = ["O"] * 9
-            for span in spans:
-                row[span.start // 2] = f"B-{span.label}"
-                for n in range(span.start // 2 + 1, (span.end + 1) // 2):
-                    row[n] = f"I-{span.label}"
-            tags.append(row)
-            both.append(spans)
-        text = "a " * 9
-        results.append(Entities(Record(text, spans=tuple(both[0])), (), words, tuple(found_tags[-1])))
-    scores = score_entities(results)
-    assert scores.metrics["f1"] == f1_score(gold_tags, found_tags)
-    assert scores.metrics["strict_f1"] == f1_score(gold_tags, found_tags, mode="strict", scheme=IOB2)
-    report = classification_report(gold_tags, found_tags, output_dict=True)
-    assert {c.label: c.f1 for c in scores.classes} == {label: report[label]["f1-score"] for label in "XYZ"}
-    assert 0 < scores.metrics["f1"] < 1
-
-
-def test_strict_scores_tell_a_tag_that_no_scheme_has() -> None:
-    words = (Word(0, 1), Word(2, 3))
-    loose = Entities(Record("a b", spans=(Span(0, 3, "X"),)), (), words, ("I-X", "I-X"))
-    assert score_entities([loose]).metrics["f1"] == 1.0
-    assert score_entities([loose]).metrics["strict_f1"] == 0.0
-
-
-@pytest.mark.parametrize("tags", [("B-PER", "E-PER", "O", "S-LOC"), ("PER", "PER", "O", "LOC")])
-def test_tags_of_other_schemes_are_scored_as_what_they_mean(tags: tuple[str, ...]) -> None:
-    words = tuple(Word(2 * place, 2 * place + 1) for place in range(4))
-    record = Record("a b c d", spans=(Span(0, 3, "PER"), Span(6, 7, "LOC")))
-    assert set(score_entities([Entities(record, (), words, tags)]).metrics.values()) == {1.0}
-
-
-def test_where_there_is_nothing_to_find_nothing_is_scored() -> None:
-    empty = Entities(Record("a", spans=()), (), (Word(0, 1),), ("O",))
-    assert set(score_entities([empty]).metrics.values()) == {0.0}  # as seqeval has it
-
-
-def test_entities_that_cut_words_are_told_when_a_model_is_judged(many_heads: Path, tmp_path: Path) -> None:
-    rows = [{"text": "YorkLondon", "entities": [{"start": 0, "end": 4, "label": "LOC"}]}]
-    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]) + "\n")
-    ran = run_sqbert("evaluate", "--task", "ner", "--input", tmp_path / "a.jsonl", "--model", many_heads)
-    assert ran.status == 0, ran.err
-    assert "entities that cut a word; the whole word counts (1)" in " ".join(ran.err.split())
-
-
-def test_pairs_of_one_premise_are_held_out_together() -> None:
-    pairs = [Record(f"premise {n}", f"{m}", gold=label) for n in range(20) for m, label in enumerate(NLI_LABELS)]
-    dataset = nli_dataset(Split(name="all", records=tuple(pairs)), None, 42)
-    learnt, held_out = ({record.text for record in split.records} for split in (dataset.train, dataset.dev[0]))
-    assert (len(learnt), len(held_out), learnt & held_out) == (18, 2, set())
-
-
-def test_entailment_is_judged_whatever_the_first_head_is_for(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n')
-    first = HeadConfig(name="stsb", kind="sequence", labels=("score",), problem_type="regression")
-    test = choose_test("nli", Source(train=[tmp_path / "a.jsonl"]), first)
-    assert (test.head.problem_type, "accuracy" in test.metrics) == ("single_label_classification", True)
-
-
-def test_pairs_are_not_read_from_a_pipe_that_can_be_read_once(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pairs.jsonl")
-    with pytest.raises(SqbertError, match="can be read once, and its columns are looked for first"):
-        read_nli(tmp_path / "pairs.jsonl")
-
-
-def test_fields_of_columns_have_no_names(tmp_path: Path) -> None:
-    file = write_conll(tmp_path / "a.conll", [[("Ann", "B-PER")]])
-    with pytest.raises(SqbertError, match="whose fields have no other names"):
-        choose_dataset("ner", Source(train=[file], fields=fields_of("ner", label="pos")))
-
-
-def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
-    (tmp_path / "a.conll").write_text("Ann B-PER\nsat O\n\nin O\nRome I-LOC\n\nbad\nline x y\n")
-    (tmp_path / "b.jsonl").write_text(
-        json.dumps({"text": "Annabel sat", "entities": [{"start": 0, "end": 3, "label": "PER"}]}) + "\n"
-        + json.dumps({"text": "Bob", "entities": [{"start": 0, "end": 9, "label": "PER"}]}) + "\n"
-    )  # fmt: skip
-    source = Source(
-        train=[tmp_path / "a.conll", tmp_path / "b.jsonl"], dev=tmp_path / "a.conll", fields=fields_of("ner")
-    )
-    dataset = choose_dataset("ner", source)
-    notes = "\n".join(counts_of(dataset) + problems_of(dataset))
-    for expected in (
-        "entities: PER 2, LOC 1",
-        f"{tmp_path}/a.conll:5: I-LOC",
-        f"{tmp_path}/a.conll:8: 3 columns",
-        f"{tmp_path}/b.jsonl:1: 'Ann' (0-3)",
-        f"{tmp_path}/b.jsonl:2: the entity 0-9 is not within the text",
-    ):
-        assert expected in notes
-
-
-def test_entities_that_dev_has_and_train_has_not(tmp_path: Path) -> None:
-    train = write_conll(tmp_path / "a", [[("Ann", "B-PER")]] * 3)
-    dev = write_conll(tmp_path / "b", [[("Ann", "B-ORG")]])
-    with pytest.raises(SqbertError, match="entities called `ORG` are not known"):
-        choose_dataset("ner", Source(train=[train], dev=dev, fields=fields_of("ner")))
-    none = write_conll(tmp_path / "c", [[("Ann", "O")]])
-    with pytest.raises(SqbertError, match="has no entities"):
-        choose_dataset("ner", Source(train=[none], fields=fields_of("ner")))
-
-
-def test_questions_of_one_context_are_held_out_together(tmp_path: Path) -> None:
-    rows = [{"question": f"q{n}?", "context": f"text {n // 5}", "answers": "text"} for n in range(100)]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    dataset = choose_dataset("qa", Source(train=[tmp_path / "a.jsonl"], fields=fields_of("qa")))
-    train, dev = ({record.text for record in split.records} for split in (dataset.train, dataset.dev[0]))
-    assert (len(dev), len(train & dev)) == (2, 0)
-
-
-@pytest.mark.parametrize(
-    ("item", "message"),
-    [
-        ("ner", "`ner` is not a task"),
-        ("ner=none.conll", "`none.conll` does not exist"),
-        ("=x", "`=x` is not a task"),
-        ("sst2=tests:README.md", "the GLUE task `sst2` has files of its own, a dev set too"),
-        ("mnli=tests,README.md", "the GLUE task `mnli` has files of its own, a dev set too"),
-    ],
-)
-def test_tasks_that_cannot_be(item: str, message: str) -> None:
-    with pytest.raises(SqbertError, match=message):
-        parse_multi([item], Source())
-
-
 def test_two_tasks_of_one_name(three_tasks: list[str]) -> None:
     with pytest.raises(SqbertError, match="two tasks have the same name"):
         parse_multi([three_tasks[0], three_tasks[0]], Source())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--task", "ner"], "--task ner needs --train"),
-        (["--task", "sst2", "--train", "{file}"], "--train and --dev do not go with a GLUE task"),
-        (["--multi", "ner=x", "--task", "ner"], "--multi names its own tasks"),
-        (["--data", "."], "give --task, --train or --multi"),
-        (["--train", "{file}", "--temperature", "3"], "--temperature and --state-weight go with --teacher"),
-        (["--task", "ner", "--train", "{file}", "--power", "1"], "--power goes with --multi or --vectors"),
-        (["--task", "ner", "--train", "{file}", "--characters", "9"], "--characters goes with running text"),
-        (["--train", "{file}", "--freeze-encoder", "--embedding-rate", "0"], "do not go with --freeze-encoder"),
-        (["--train", "{file}", "--dev", "{file}", "--dev", "{file}"], "--dev is given twice, where one is read"),
-        (["--task", "nli", "--train", "{file}", "--text-field", "a"], "--task nli knows its own fields"),
-        (["--task", "masked", "--train", "{file}", "--input-format", "jsonl"], "--task masked knows its own format"),
-    ],
-)
-def test_what_does_not_go_together(arguments: list[str], message: str, tmp_path: Path) -> None:
-    file = write_conll(tmp_path / "a", [[("a", "O")]])
-    ran = run_sqbert("finetune", "--output", tmp_path / "out", *(a.format(file=file) for a in arguments))
-    assert ran.status == 2
-    assert message in " ".join(ran.err.replace("│", " ").split())
-
-
-def test_nli_files_of_every_spelling(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"premise": "a", "hypothesis": "b", "label": "neutral"}\n'
-                                      '{"premise": "a", "hypothesis": "b", "label": "-"}\n'
-                                      '{"premise": "a", "label": "neutral"}\n')  # fmt: skip
-    (tmp_path / "b.txt").write_text("pair_ID\tsentence_A\tsentence_B\tx\tentailment_judgment\n1\ta\tb\t3\tENTAILMENT\n")
-    (tmp_path / "c.tsv").write_text("sentence1\tsentence2\tgold_label\na\tb\tcontradiction\na\tb\tmaybe\n")
-    dataset = choose_dataset(
-        "nli", Source(train=[tmp_path / name for name in ("a.jsonl", "b.txt")], dev=tmp_path / "c.tsv")
-    )
-    assert [record.gold for record in dataset.train.records] == ["neutral", "entailment"]
-    assert [bad.reason for bad in dataset.train.bad] == [
-        "no field `hypothesis`; found: `premise`, `label`; the file's first line has one"
-    ]
-    assert [record.gold for record in dataset.dev[0].records] == ["contradiction"]
-    assert "none of entailment, neutral, contradiction" in dataset.dev[0].bad[0].reason
-    (tmp_path / "e.csv").write_text('"premise","hypothesis","label"\n"a, b","c","neutral"\n')
-    assert read_nli(tmp_path / "e.csv").records[0].text == "a, b"
-    (tmp_path / "d.tsv").write_text("one\ttwo\n")
-    with pytest.raises(SqbertError, match="does not name its columns"):
-        choose_dataset("nli", Source(train=[tmp_path / "d.tsv"]))
 
 
 def test_a_task_finds_its_head_among_several(many_heads: Path, tmp_path: Path) -> None:
@@ -540,26 +267,3 @@ def test_what_fits_into_no_window_is_told(tiny_model: Path, tmp_path: Path) -> N
     few = replace(dataset, train=replace(dataset.train, records=dataset.train.records[:1]))
     with pytest.raises(SqbertError, match="nothing to learn from"):
         teach(tiny_model, [few], tmp_path / "none", epochs=1)
-
-
-def test_running_text_that_is_cut_is_named_so(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("the film was not bad but it was very boring and awful\n" * 3)
-    assert read_text([tmp_path / "a"], 1_000).name == f"{tmp_path}/a"
-    cut = read_text([tmp_path / "a", tmp_path / "a"], 200)
-    assert (cut.name, len(cut.records)) == (", ".join([f"{tmp_path}/a (its first 100 characters)"] * 2), 4)
-
-
-def test_lines_too_short_to_be_text_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("Film\n\nthe film was not bad but it was very boring and awful\n\nBad\n")
-    read = read_text([tmp_path / "a"], 1_000)
-    assert (read.name, len(read.records)) == (f"{tmp_path}/a (without 2 lines of under 40 characters)", 1)
-
-
-def test_a_dev_file_of_hidden_words_is_used(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(f"{name} the film was not bad but it was very boring and awful\n" * 3)
-    dataset = choose_dataset("masked", Source(train=[tmp_path / "a"], dev=tmp_path / "b"))
-    assert dataset.dev[0].records[0].text.startswith("b the")
-    (tmp_path / "a").write_text("one film that was not bad but it was very boring and awful\n")
-    with pytest.raises(SqbertError, match="has too few examples to hold some out"):
-        choose_dataset("masked", Source(train=[tmp_path / "a"]))
