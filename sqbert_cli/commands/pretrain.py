@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from sqbert_cli.commands import options, training_options
 from sqbert_cli.commands.options import INPUT, TRAINING
 from sqbert_cli.model.config import MIN_LENGTH
-from sqbert_cli.training.presets import PRESETS
+from sqbert_cli.training.presets import PRESETS, PresetName
+from sqbert_cli.training.settings import OptimiserName
 
 
 def _default(name: str) -> str:
@@ -36,7 +37,7 @@ def pretrain(
         str | None, typer.Option(rich_help_panel=INPUT, help="Model to go on with; default: a new one.")
     ] = None,
     preset: Annotated[
-        Literal["small", "paper", "distil"] | None,
+        PresetName | None,
         typer.Option(
             rich_help_panel=TRAINING,
             help="Settings that the options below change. small: 6 layers, 384 wide, some hours of a laptop; paper: as "
@@ -102,7 +103,7 @@ def pretrain(
         ),
     ] = None,
     optimizer: Annotated[
-        Literal["adamw", "lamb"] | None,
+        OptimiserName | None,
         typer.Option(rich_help_panel=TRAINING, help=f"LAMB is for large batches. {_default('optimiser')}"),
     ] = None,
     whole_words: Annotated[
