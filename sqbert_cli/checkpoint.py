@@ -171,10 +171,12 @@ def _normalizing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _config_values(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
     prefix = {"squeezebert": "SqueezeBert", "bert": "Bert"}[checkpoint.config.model_type]
+    # transformers reads all in one precision: that of numbers, which are kept in float32
+    tells_numbers = any(head.problem_type == "regression" for head in checkpoint.heads)
     values: dict[str, Any] = {
         **checkpoint.config.to_dict(),
         "architectures": [prefix + ARCHITECTURES[head.kind] for head in checkpoint.heads[:1]] or [prefix + "Model"],
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(torch.float32 if tells_numbers else dtype).removeprefix("torch."),
         "heads": {head.name: _head_values(head) for head in checkpoint.heads},
         "sqbert_version": __version__,
     }

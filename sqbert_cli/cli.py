@@ -55,28 +55,35 @@ def boundary() -> Iterator[None]:
     """Show what the user can mend; a bug keeps its traceback."""
     try:
         yield
-    except SqbertError as error:
-        show_error(error)
-        raise typer.Exit(error.status) from None
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # the reader has seen enough, as `head` does
-        forget(sys.stdout)
-        raise typer.Exit(0) from None
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        status = INTERRUPTED if _interrupted else _told(error)  # some module may have taken the interrupt for a fault
+        if status is None:
             raise
-        show_error(SqbertError(f"no room in memory: {str(error).partition('. ')[0] or type(error).__name__}", FULL))
-        raise typer.Exit(1) from None
-    except OSError as error:  # a full disk, a folder that is not ours: nothing of ours is half-written
-        reason, place = error.strerror or str(error), error.filename
-        show_error(SqbertError(f"{reason}: `{place}`", HINTS.get(error.errno or 0)) if place else SqbertError(reason))
-        forget(sys.stdout)
-        raise typer.Exit(1) from None
-    except Exception:
-        if not _interrupted:
-            raise
-        raise typer.Exit(INTERRUPTED) from None  # some module took the interrupt for a fault of its own
+        raise typer.Exit(status) from None
+
+
+def _told(error: Exception) -> int | None:
+    """Show what was wrong. Returns the status to end with; None for what is not to be told so."""
+    match error:
+        case SqbertError():
+            show_error(error)
+            return error.status
+        case BrokenPipeError():  # the reader has seen enough, as `head` does
+            forget(sys.stdout)
+            return 0
+        case RuntimeError() if is_out_of_memory(error):
+            reason = str(error).partition(". ")[0] or type(error).__name__
+            show_error(SqbertError(f"no room in memory: {reason}", FULL))
+            return 1
+        case OSError():  # a full disk, a folder that is not ours: nothing of ours is half-written
+            reason, place = error.strerror or str(error), error.filename
+            problem = SqbertError(f"{reason}: `{place}`", HINTS.get(error.errno or 0)) if place else SqbertError(reason)
+            show_error(problem)
+            forget(sys.stdout)
+            return 1
+    return None
 
 
 class Command(TyperCommand):
@@ -145,5 +152,7 @@ def main() -> None:
     wait_briefly()
     try:
         app(prog_name="sqbert")
+    except KeyboardInterrupt:  # before the command had begun
+        sys.exit(INTERRUPTED)
     finally:
         gc.freeze()  # what is left ends with the process

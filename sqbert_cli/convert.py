@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -107,8 +108,10 @@ def with_heads(checkpoint: Checkpoint, heads: Iterable[HeadConfig | None]) -> Ch
 
 
 def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
-    largest = max(float(tensor.detach().abs().max()) for tensor in checkpoint.network.parameters())
-    if largest > torch.finfo(dtype).max:
+    network = checkpoint.network
+    pairs = zip(network.parameters(), deepcopy(network).to(dtype).parameters(), strict=True)
+    largest = max((float(one.detach().abs().max()) for one, other in pairs if not other.isfinite().all()), default=0.0)
+    if largest:
         raise SqbertError(
             f"a weight of {largest:.3g} is beyond what float16 holds", hint="leave out `--dtype`, or say `float32`"
         )

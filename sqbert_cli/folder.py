@@ -10,7 +10,7 @@ from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import check_size
-from sqbert_cli.model.config import MIN_LENGTH, SIZE_LIMITS, HeadConfig
+from sqbert_cli.model.config import MIN_LENGTH, SIZE_LIMITS, HeadConfig, Scheme
 from sqbert_cli.model.names import infer_heads
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that a folder has
@@ -84,10 +84,15 @@ def read_heads(
     if max_length and max_length >= values.get("max_position_embeddings", max_length):
         max_length = None
     inferred = infer_heads(names, architecture, labels, values.get("problem_type"))
+    scheme: Scheme | None = "IOB2" if _is_iob2(values, labels) else None
     return tuple(
-        replace(head, max_length=max_length, scheme=values.get(SCHEME) if head.kind == "token" else None)
-        for head in inferred
+        replace(head, max_length=max_length, scheme=scheme if head.kind == "token" else None) for head in inferred
     )
+
+
+def _is_iob2(values: Mapping[str, Any], labels: Sequence[str]) -> bool:
+    """Whether a model that was converted for transformers has the tags still that it had."""
+    return values.get(SCHEME) == "IOB2" and labels[:1] == ("O",) and all(tag[:2] in ("B-", "I-") for tag in labels[1:])
 
 
 def _label_count(values: Mapping[str, Any]) -> int:

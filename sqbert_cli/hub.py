@@ -24,14 +24,14 @@ from sqbert_cli.folder import WEIGHTS
 SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "training.json", "README.md")
 FULL = ("does not fit on the disk of", "free some space, or name another folder with `HF_HOME`")
 CLOSED = ("cannot be written to", "name another folder with `HF_HOME`")
-ADDRESSES = ("HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 LOCAL = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: CLOSED, errno.EACCES: CLOSED}
 """What is wrong here, and not with the network."""
 
 
 def download(repo_id: str, *, revision: str | None = None, offline: bool = False) -> Path:
     """Return the local folder of a model repository; its name is the commit. Raises `SqbertError`."""
-    _check_addresses()
+    _check_addresses("HF_ENDPOINT")
     from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # documented there
 
@@ -40,6 +40,7 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
     with _explained(repo_id, revision):
         if offline or is_offline():
             return _cached(repo_id, revision)
+        _check_addresses(*PROXIES)
         timeout = constants.HF_HUB_ETAG_TIMEOUT
         info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=timeout)
         files = {file.rfilename: file for file in info.siblings or ()}
@@ -55,7 +56,7 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
 
 def find_commit(repo_id: str, *, revision: str | None = None, offline: bool = False) -> str:
     """Return the commit that a branch or tag names; offline, as last downloaded. Raises `SqbertError`."""
-    _check_addresses()
+    _check_addresses("HF_ENDPOINT")
     from huggingface_hub import HfApi, constants
 
     with _explained(repo_id, revision):
@@ -63,25 +64,26 @@ def find_commit(repo_id: str, *, revision: str | None = None, offline: bool = Fa
             return revision
         if offline or is_offline():
             return _cached(repo_id, revision).name
+        _check_addresses(*PROXIES)
         return str(HfApi().model_info(repo_id, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT).sha)
 
 
 def is_offline() -> bool:
     """Whether the environment forbids the network (`HF_HUB_OFFLINE`)."""
-    _check_addresses()
+    _check_addresses("HF_ENDPOINT")
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _check_addresses() -> None:
+def _check_addresses(*names: str) -> None:
     """Raise `SqbertError` for what is no address; `huggingface_hub` and its client do so each in its own way."""
-    for name in ADDRESSES:
+    for name in names:
         address = os.environ.get(name) or os.environ.get(name.lower()) or ""
         try:
-            _ = urlsplit(address).port
-        except ValueError as error:
-            raise SqbertError(f"`{name}` is no address: {error}", hint="as `http://HOST:8080`") from error
+            _ = urlsplit(address if "://" in address else f"http://{address}").port
+        except ValueError as error:  # which may quote a password
+            raise SqbertError(f"`{name}` is no address", hint="expected one such as `http://HOST:8080`") from error
 
 
 def _cached(repo_id: str, revision: str | None) -> Path:

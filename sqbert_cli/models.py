@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -159,5 +160,6 @@ def _is_intact(folder: Path) -> bool:
 
 def lossless_dtype(checkpoint: Checkpoint) -> torch.dtype:
     """Half precision where it loses nothing, as for weights that came in it."""
-    tensors = checkpoint.network.state_dict().values()
-    return torch.float16 if all(torch.equal(one, one.half().float()) for one in tensors) else torch.float32
+    network = checkpoint.network
+    pairs = zip(network.parameters(), deepcopy(network).half().float().parameters(), strict=True)
+    return torch.float16 if all(torch.equal(one, halved) for one, halved in pairs) else torch.float32

@@ -167,6 +167,7 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
         (["classify", "a", "--device", "tpu"], 2, "tpu"),
         (["classify", "a", "--device", "cuda"], 1, "device `cuda` is not available here"),
         (["classify", "a", "--top-k", "0"], 2, "top-k"),
+        (["qa", "-", "--input", __file__], 2, "not both"),
         (["qa", "a", "--context", __file__, "--stride", "0"], 2, "would cut answers in two"),
         (["classify", "a", "--top-k", "2", "--all-scores"], 2, "exclude one another"),
         (["classify", "a", "--labels-file", __file__, "--labels-file", __file__], 2, "is given twice"),
@@ -218,7 +219,7 @@ def test_scores_that_are_no_numbers_are_an_error(make_model: Callable[..., Path]
 
 
 def test_what_is_not_seen_is_no_text(tiny_model: Path) -> None:
-    unseen = ("\u200b", "\ufeff\u00ad", "\x00\x1f")
+    unseen = ("\u200b", "\ufeff\u00ad", "\x00\x1f\ufe0f")
     ran = run_sqbert("classify", "--model", tiny_model, stdin="".join(f"{text}\n" for text in ("good", *unseen)))
     assert (len(jsonl(ran.out)), ran.status) == (1, 1)
     assert ran.err.count("field `text` is empty") == 3

@@ -19,7 +19,8 @@ from sqbert_cli.convert import convert
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.predict.entities import find_entities
-from sqbert_cli.records import Entities
+from sqbert_cli.predict.texts import classify
+from sqbert_cli.records import Classification, Entities
 from tests.conftest import run_sqbert
 
 TEXTS = ["The film was GOOD!", "unlike it, very boring"]
@@ -110,6 +111,28 @@ def test_there_and_back_is_the_same_to_the_bit(model: Path, tmp_path: Path) -> N
     one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("theirs", "ours"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_numbers_far_from_nought_are_those_of_transformers_too(make_model: Callable[..., Path], tmp_path: Path) -> None:
+    model = read_checkpoint(make_model(("score",), problem_type="regression"))
+    with torch.no_grad():
+        model.network.heads["test"].classifier.bias += 100_000  # type: ignore[union-attr,operator]
+    write_checkpoint(model, tmp_path / "half", torch.float16)
+    convert(str(tmp_path / "half"), tmp_path / "theirs", dtype="float16")
+    numbers = [one.scores["score"] for one in classify(model, TEXTS) if isinstance(one, Classification)]
+    assert theirs("AutoModelForSequenceClassification", tmp_path / "theirs")[0][:, 0].tolist() == pytest.approx(numbers)
+    convert(str(tmp_path / "theirs"), tmp_path / "ours")
+    kept = {name: tensor.dtype for name, tensor in load_file(tmp_path / "ours/model.safetensors").items()}
+    assert {dtype for name, dtype in kept.items() if "classifier" not in name} == {torch.float16}
+
+
+@pytest.mark.parametrize("labels", [["NOUN", "VERB", "X"], ["B-X", "I-X", "O"]])
+def test_a_model_that_was_taught_other_tags_since_has_no_scheme(labels: list[str], model: Path, tmp_path: Path) -> None:
+    convert(str(model), tmp_path / "theirs", head="names")
+    config = json.loads((tmp_path / "theirs/config.json").read_text())
+    config |= {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
+    (tmp_path / "theirs/config.json").write_text(json.dumps(config))
+    assert read_checkpoint(tmp_path / "theirs").head("token").scheme is None
 
 
 def test_entities_of_a_converted_model_are_the_same(model: Path, tmp_path: Path) -> None:

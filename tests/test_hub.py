@@ -123,8 +123,9 @@ def test_without_network_the_reason_and_the_ways_out_are_named(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("HTTPS_PROXY", "http://host:abc", "error: `HTTPS_PROXY` is no address: "),
-        ("HF_ENDPOINT", "http://[bad", "error: `HF_ENDPOINT` is no address: "),
+        ("HTTPS_PROXY", "http://host:abc", "error: `HTTPS_PROXY` is no address"),
+        ("HTTPS_PROXY", "host:abc", "error: `HTTPS_PROXY` is no address"),
+        ("HF_ENDPOINT", "http://[bad", "error: `HF_ENDPOINT` is no address"),
         ("HTTP_PROXY", "socks5://localhost:1", "error: `org/name` cannot be downloaded"),
     ],
 )

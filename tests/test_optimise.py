@@ -113,6 +113,7 @@ def test_each_epoch_shows_every_example_once_and_differently() -> None:
 
 
 def test_no_text_makes_up_a_step_alone_nor_always_with_the_same_others() -> None:
+    assert {len(Sampler([1] * 1_601, 32, 42).batch(step)) for step in range(51)} == {31, 32}
     sampler = Sampler(tuple(range(20, 341)), 32, 42)
     epochs = [[set(sampler.batch(epoch * 11 + step)) for step in range(11)] for epoch in range(4)]
     assert {len(batch) for epoch in epochs for batch in epoch} <= {29, 30}

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import Draws, continuations, hide_words
 from sqbert_cli.tasks.running_text import read_text
 from sqbert_cli.text.corpus import TokenFile, read_tokens, token_key, tokenize
@@ -156,24 +157,25 @@ def test_half_of_the_pairs_have_changed_places_at_the_end_of_a_sentence(tokenize
     assert torch.equal(reading.shown, reading.batch.input_ids)
 
 
-def test_no_full_stop_tells_the_order(tokenizer: Tokenizer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 3, 40])
+def test_no_full_stop_tells_the_order(together: int, tokenizer: Tokenizer, tmp_path: Path) -> None:
     random, text = np.random.default_rng(0), tmp_path / "text.txt"
     words = ["film", "good", "bad", "unlikely", "boring", "lovedly", "great"]
     sentences = [" ".join(random.choice(words, random.integers(3, 9))) + " ." for _ in range(4_000)]
-    text.write_text("\n\n".join(" ".join(sentences[n : n + 40]) for n in range(0, len(sentences), 40)))
-    for _ in tokenize(text, tokenizer, tmp_path):
-        pass
-    learnt, _ = split_documents([read_tokens(text, tokenizer, tmp_path)], Marks.of(tokenizer), 40, 0.03, 42)
+    documents = [" ".join(sentences[n : n + together]) for n in range(0, len(sentences), together)]
+    text.write_text("\n\n".join(documents))
+    learnt, _ = split_documents([tokens_of(text, tokenizer, tmp_path)], Marks.of(tokenizer), 40, 0.03, 42)
     reading = reader(tokenizer, hide=False).read(learnt, range(len(learnt)), 0)
     stop, sep = tokenizer.pieces.token_to_id("."), tokenizer.sep_id
-    rows = reading.batch.input_ids.tolist()
-    first_ends, second_ends = zip(
-        *([row[n - 1] == stop for n, i in enumerate(row) if i == sep] for row in rows), strict=True
-    )
-    in_order = (reading.swapped == 0).tolist()
-    for ends in (first_ends, second_ends):
-        assert 0.4 < np.mean([one == other for one, other in zip(ends, in_order, strict=True)]) < 0.6
-    assert learnt.lengths.mean() > 25
+    rows = zip(reading.batch.input_ids.tolist(), reading.swapped.tolist(), strict=True)
+    ends = [([row[n - 1] == stop for n, i in enumerate(row) if i == sep], swapped) for row, swapped in rows]
+    pairs = [(of_parts, swapped) for of_parts, swapped in ends if swapped != NOT_LEARNT]
+    assert all(len(of_parts) == 1 + (swapped != NOT_LEARNT) for of_parts, swapped in ends)
+    assert len(pairs) > 900 if together > 1 else len(pairs) < 20
+    assert sum(first == second for (first, second), _ in pairs) >= 0.95 * len(pairs)
+    if together > 1:
+        assert 0.45 < np.mean([first == (not swapped) for (first, _), swapped in pairs]) < 0.55
+        assert learnt.lengths.mean() > 20
 
 
 def test_without_order_half_are_single_texts_and_half_pairs_in_order(tokenizer: Tokenizer) -> None:

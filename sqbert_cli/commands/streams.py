@@ -67,14 +67,14 @@ def choose_questions(
     questions: list[str], context: Path | None, path: Path | None, format: Format, fields: QuestionFields
 ) -> Source:
     """Take the questions that were typed, about a context in a file or on standard input; else records of both."""
+    if questions and path is not None:
+        raise typer.BadParameter("give questions or --input, not both")
     if not questions or questions == ["-"]:
         if context is not None:
             raise typer.BadParameter("--context goes with a question")
         if path is None and not questions:
             _expect_pipe("no question: type one and name a --context, name a file with --input, or pipe JSONL in")
         return Source(path=_not_output(path or STDIN), format=format, fields=fields)
-    if path is not None:
-        raise typer.BadParameter("give questions or --input, not both")
     if format != "auto" or fields != QuestionFields():
         raise typer.BadParameter("--input-format, --question-field and --context-field go without typed questions")
     if context is None:

@@ -40,8 +40,8 @@ class FoundFields(Fields):
 
 
 DEFAULT_FIELDS = Fields()
-UNSEEN = ("Cc", "Cf")
-"""Control characters, and those of zero width."""
+UNSEEN = ("Cc", "Cf", "Co", "Mn", "Me")
+"""Control characters, those of zero width, and marks, which are nothing without a letter."""
 
 
 def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | BadRecord:

@@ -122,7 +122,8 @@ class _Cut:
     def _parts(self, file: int, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         while end - start > self.max_tokens:
             share = -(-(end - start) // -(-(end - start) // self.max_tokens))
-            edge = _nearest(self.sentences[file], start + share, start + share // 2, start + self.max_tokens)
+            first, last = start + max(MIN_TOKENS, share // 2), min(start + self.max_tokens, end - MIN_TOKENS)
+            edge = _nearest(self.sentences[file], start + share, first, last)
             edge = edge or start + _last_word(self.ids[file][start : start + share + 1], self.marks)
             yield file, start, edge
             start = edge
@@ -143,6 +144,6 @@ def _nearest(places: NDArray[np.int64], wanted: int, first: int, last: int) -> i
 
 
 def _last_word(ids: NDArray[np.integer], marks: Marks) -> int:
-    """Where it begins; of one word alone, where its last piece does."""
-    begins = np.flatnonzero(~marks.goes_on[ids[1:]])
-    return int(begins[-1]) + 1 if len(begins) else len(ids) - 1
+    """Where it begins; behind hardly anything else, where its last piece does."""
+    begins = np.flatnonzero(~marks.goes_on[ids])
+    return int(begins[-1]) if len(begins) and begins[-1] >= MIN_TOKENS else len(ids) - 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sqbert_cli.batch import Batch
+from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.tasks.masked_words import Draws, hide_words, special_ids
 from sqbert_cli.text.tokenizer import Tokenizer
 from sqbert_cli.training.passages import Marks, Passages
@@ -31,7 +32,7 @@ class Reading:
     hidden: Tensor
     """Where a word is to be told; (B, T) bool."""
     swapped: Tensor
-    """1 where the two passages of a window have changed places; (B,)."""
+    """1 where the two passages of a window have changed places, `NOT_LEARNT` where it has one; (B,)."""
 
     @cached_property
     def places(self) -> Tensor:
@@ -63,13 +64,16 @@ class Whole:
     """How much a step has, over all processes: losses are sums divided by these."""
 
     windows: int
+    pairs: int
     tokens: int
     hidden: int
 
     @classmethod
     def of(cls, own: Reading, processes: Processes, device: torch.device) -> Whole:
-        counts = len(own.swapped), own.batch.tokens, int(own.hidden.sum())
-        return cls(*map(int, processes.totals(*counts, device=device)))
+        pairs = int((own.swapped != NOT_LEARNT).sum())
+        counts = len(own.swapped), pairs, own.batch.tokens, int(own.hidden.sum())
+        windows, pairs, tokens, hidden = map(int, processes.totals(*counts, device=device))
+        return cls(windows, max(1, pairs), tokens, hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ class Reader:
     tokenizer: Tokenizer
     pad_token_id: int
     order: bool
-    """Read all as pairs, of which half have changed places; else half as pairs in order, half as single texts."""
+    """Read all of several sentences as pairs, of which half have changed places; else half as pairs, all in order."""
     hide: bool
     whole_words: bool
     seed: int
@@ -90,21 +94,26 @@ class Reader:
         swapped = random.random(len(rows)) < 0.5
         cuts = random.random(len(rows))
         own = list(processes.share(range(len(rows))))
-        batch = self._windows(passages.some([rows[n] for n in own]), cuts[own], swapped[own])
+        batch, is_pair = self._windows(passages.some([rows[n] for n in own]), cuts[own], swapped[own])
         shown, hidden = batch.input_ids, torch.zeros_like(batch.input_ids, dtype=torch.bool)
         if self.hide and own:
             longest = int(passages.some(rows).lengths.max()) + SPECIAL_TOKENS
             generator = torch.Generator().manual_seed(int(random.integers(2**62)))
             draws = Draws.of((len(rows), longest), self.tokenizer.vocab_size, generator)
             shown, hidden = self._hide(batch.input_ids, draws.of_rows(own, shown.shape[1]))
-        return Reading(batch, shown, hidden, torch.from_numpy(swapped[own]).long())
+        orders = np.where(is_pair, swapped[own], NOT_LEARNT)
+        return Reading(batch, shown, hidden, torch.from_numpy(orders).long())
 
-    def _windows(self, passages: Passages, cuts: NDArray[np.float64], swapped: NDArray[np.bool_]) -> Batch:
-        """Each passage as `[CLS] first [SEP] second [SEP]`, or whole as `[CLS] text [SEP]`."""
+    def _windows(
+        self, passages: Passages, cuts: NDArray[np.float64], swapped: NDArray[np.bool_]
+    ) -> tuple[Batch, NDArray[np.bool_]]:
+        """Each passage as `[CLS] first [SEP] second [SEP]`, or `[CLS] text [SEP]`; and which are pairs, (B,)."""
         ids, lengths = passages.padded(), passages.lengths
-        edges, swaps = self._edges(ids, lengths, cuts), swapped & self.order
+        edges = self._edges(ids, lengths, cuts)
         edges = edges if self.order else np.where(swapped, lengths, edges)
-        ends, first_ends = lengths + 2 + (edges < lengths), 1 + np.where(swaps, lengths - edges, edges)
+        is_pair = edges < lengths
+        swaps = swapped & self.order & is_pair
+        ends, first_ends = lengths + 2 + is_pair, 1 + np.where(swaps, lengths - edges, edges)
         rows, columns = np.arange(len(ids)), np.arange(ends.max(initial=1))
         windows = np.full((len(ids), len(columns)), self.pad_token_id)
         real, targets = np.arange(ids.shape[1]) < lengths[:, None], _targets(ids.shape[1], lengths, edges, swaps)
@@ -113,24 +122,23 @@ class Reader:
         windows[rows, first_ends] = windows[rows, ends - 1] = self.tokenizer.sep_id
         mask = columns < ends[:, None]
         types = mask & (columns > first_ends[:, None])
-        return Batch(*(torch.from_numpy(array.astype(np.int64)) for array in (windows, mask, types)))
+        return Batch(*(torch.from_numpy(array.astype(np.int64)) for array in (windows, mask, types))), is_pair
 
     def _edges(
         self, ids: NDArray[np.int64], lengths: NDArray[np.int64], cuts: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Where passages are cut in two: at the end of a sentence if one ends in it, else between two words.
+        """Where passages are cut in two, so that no mark tells which part was the first.
 
-        One that does not end with a sentence is cut between two words, too: else the part that does would be the first,
-        and tell the order. *Shapes:* (B, T), (B,), (B,) -> (B,).
+        One that ends with a sentence is cut behind another; where it has no other it stays whole. One that does not is
+        cut between two words. *Shapes:* (B, T), (B,), (B,) -> (B,).
         """
         places = np.arange(ids.shape[1])
         inner = (places > 0) & (places < lengths[:, None])
         words = inner & ~self._marks.goes_on[ids]
         closes = self._marks.ends[ids]
         is_whole = np.take_along_axis(closes, lengths[:, None] - 1, axis=1)
-        ends = inner & is_whole & np.roll(closes, 1, axis=1)
         choices = np.where(words.any(1, keepdims=True), words, inner)
-        choices = np.where(ends.any(1, keepdims=True), ends, choices)
+        choices = np.where(is_whole, inner & np.roll(closes, 1, axis=1), choices)
         wanted = (cuts * choices.sum(1)).astype(np.int64)
         return np.minimum((choices.cumsum(1) <= wanted[:, None]).sum(1), lengths)
 

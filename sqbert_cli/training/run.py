@@ -31,6 +31,9 @@ from sqbert_cli.training.settings import OptimiserSettings
 SEEN_SECONDS = 60.0
 """A folder of another machine may come into sight so late (NFS remembers that there was none)."""
 
+ORDER = 2
+"""Of how texts are divided into passages and examples into steps; raised where the same would give other bits."""
+
 
 @dataclass(frozen=True)
 class Resumed:
@@ -68,6 +71,7 @@ class Run:
         """What the bits of a run depend on; a run goes on only with the same, how its steps are shared out aside."""
         chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
         computing = {
+            "order of examples": ORDER,
             "device": self.device.type,
             "dtype": str(self.dtype),
             "processes": self.processes.count,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 POOL_BATCHES = 50
 BLUR = 0.1
@@ -32,11 +33,12 @@ class Sampler:
         draw = random.Random(f"{self.seed}/{epoch}")
         about = [length * draw.uniform(1 - BLUR, 1 + BLUR) for length in self.lengths]
         order = draw.sample(range(len(about)), len(about))
-        pool = POOL_BATCHES * self.batch_size
+        steps = self.steps_per_epoch
+        edges = [len(order) * step // steps for step in range(steps + 1)]  # of one size: each step weighs the same
         batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            part = sorted(order[start : start + pool], key=about.__getitem__)
-            count = -(-len(part) // self.batch_size)  # of about equal size: each weighs the same in what is learnt
-            batches += [part[len(part) * n // count : len(part) * (n + 1) // count] for n in range(count)]
+        for first in range(0, steps, POOL_BATCHES):
+            pool = edges[first : first + POOL_BATCHES + 1]
+            order[pool[0] : pool[-1]] = sorted(order[pool[0] : pool[-1]], key=about.__getitem__)
+            batches += [order[start:end] for start, end in pairwise(pool)]
         draw.shuffle(batches)
         return batches

@@ -101,7 +101,7 @@ def _masked_words(look: Look) -> Tensor:
 
 def _sentence_order(look: Look) -> Tensor:
     wanted = look.part.swapped.to(look.batch.input_ids.device)
-    return functional.cross_entropy(look.order, wanted, reduction="sum") / look.whole.windows
+    return functional.cross_entropy(look.order, wanted, ignore_index=NOT_LEARNT, reduction="sum") / look.whole.pairs
 
 
 def _states(look: Look) -> Tensor:
@@ -143,5 +143,5 @@ def shares_told(look: Look, objectives: Mapping[Objective, float]) -> dict[str, 
         told["masked accuracy"] = int(right.sum()) / look.whole.hidden
     if "sentence-order" in objectives:
         right = look.order.argmax(-1).cpu() == look.part.swapped
-        told["order accuracy"] = int(right.sum()) / look.whole.windows
+        told["order accuracy"] = int(right.sum()) / look.whole.pairs
     return told
