@@ -286,6 +286,12 @@ def test_what_a_program_may_get_wrong_is_told(settings: dict[str, Any], said: st
         load(**{"name": tiny_model, **settings})
 
 
+@pytest.mark.parametrize("item", [None, 3.5, ("a", "b")])
+def test_what_is_no_record_is_told(item: Any, tiny_model: Path) -> None:
+    with pytest.raises(TypeError, match="records are texts, or of the class `Record`, not"):
+        list(classify(load(str(tiny_model)), ["good", item]))
+
+
 def test_a_text_is_read_a_section_at_a_time_to_the_same_pieces(tiny_model: Path) -> None:
     tokenizer = load(str(tiny_model)).tokenizer
     for space in " \t\u3000":

@@ -62,7 +62,7 @@ def choose(
     """Return the bulk job that was asked for; None without `--ray`, where there may be none of its options."""
     if ray is None:
         if workers or shard_records or output:
-            raise typer.BadParameter("--output, --workers and --shard-records go with --ray")
+            raise typer.BadParameter("--output, --workers and --shard-records go with --ray; without it: > FILE")
         return None
     if typed or input in (None, "-") or output is None:
         raise typer.BadParameter("--ray goes with --input and --output, and without typed texts")

@@ -12,6 +12,14 @@ Records: TypeAlias = Iterable[Record | BadRecord | str]
 Result = TypeVar("Result")
 
 
+def _record(item: Record | BadRecord | str) -> Record | BadRecord:
+    if isinstance(item, str):
+        return Record(item, fields={"text": item})
+    if not isinstance(item, (Record, BadRecord)):
+        raise TypeError(f"records are texts, or of the class `Record`, not {type(item).__name__}: {item!r}")
+    return item
+
+
 def in_order(
     records: Records, answer: Callable[[Sequence[Record]], Iterator[Result]], live: bool
 ) -> Iterator[Result | BadRecord]:
@@ -21,8 +29,7 @@ def in_order(
     """
     if isinstance(records, str):
         raise TypeError("records is one string; put it into a list")
-    stream = (Record(item, fields={"text": item}) if isinstance(item, str) else item for item in records)
-    for chunk in (live_chunks if live else chunks)(stream):
+    for chunk in (live_chunks if live else chunks)(map(_record, records)):
         answers = answer([record for record in chunk if isinstance(record, Record)])
         for record in chunk:
             yield next(answers) if isinstance(record, Record) else record
