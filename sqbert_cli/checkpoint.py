@@ -10,7 +10,6 @@ README.md          the model card (optional)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +25,7 @@ from sqbert_cli.folder import read_config, read_heads, read_length, read_tokeniz
 from sqbert_cli.model.config import KIND_WORDS, HeadConfig, HeadKind, SqueezeBertConfig
 from sqbert_cli.model.names import TIED
 from sqbert_cli.model.network import Network
-from sqbert_cli.model.weights import State, from_disk, reference_names, to_disk
+from sqbert_cli.model.weights import State, from_disk, in_precision, reference_names, to_disk
 from sqbert_cli.tensors import read_tensors
 from sqbert_cli.text.tokenizer import Tokenizer
 
@@ -128,7 +127,7 @@ def write_checkpoint(
 ) -> None:
     """Write a model folder; with one head transformers opens it too. Every file is whole or absent."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = to_disk(deepcopy(checkpoint.network).to(dtype), checkpoint.heads)
+    tensors = to_disk(in_precision(checkpoint.network, dtype), checkpoint.heads)
     with whole_file(folder / "model.safetensors") as file:
         file.write(to_safetensors(tensors, metadata={"format": "pt"}))
     with whole_file(folder / "tokenizer.json") as file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from sqbert_cli.files import whole_path, write_json
 from sqbert_cli.folder import SCHEME, read_config, read_object, read_training
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.model.network import Network
+from sqbert_cli.model.weights import in_precision
 from sqbert_cli.models import find_model, lossless_dtype
 from sqbert_cli.summary import CARD_FILE
 
@@ -109,7 +109,7 @@ def with_heads(checkpoint: Checkpoint, heads: Iterable[HeadConfig | None]) -> Ch
 
 def _check_range(checkpoint: Checkpoint, dtype: torch.dtype) -> None:
     network = checkpoint.network
-    pairs = zip(network.parameters(), deepcopy(network).to(dtype).parameters(), strict=True)
+    pairs = zip(network.parameters(), in_precision(network, dtype).parameters(), strict=True)
     largest = max((float(one.detach().abs().max()) for one, other in pairs if not other.isfinite().all()), default=0.0)
     if largest:
         raise SqbertError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import sha256_of, whole_file, whole_path, write_json
 from sqbert_cli.folder import read_config, read_training
 from sqbert_cli.model.config import MODEL_TYPES
+from sqbert_cli.model.weights import in_precision
 from sqbert_cli.places import (
     DEFAULT_MODEL,
     HubName,
@@ -161,5 +161,5 @@ def _is_intact(folder: Path) -> bool:
 def lossless_dtype(checkpoint: Checkpoint) -> torch.dtype:
     """Half precision where it loses nothing, as for weights that came in it."""
     network = checkpoint.network
-    pairs = zip(network.parameters(), deepcopy(network).half().float().parameters(), strict=True)
+    pairs = zip(network.parameters(), in_precision(network, torch.float16).float().parameters(), strict=True)
     return torch.float16 if all(torch.equal(one, halved) for one, halved in pairs) else torch.float32

@@ -6,6 +6,7 @@ Files are opened in `tensors.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,12 @@ def to_disk(network: Network, heads: Sequence[HeadConfig]) -> State:
         to_bert(name): (tensor.squeeze(-1) if tensor.ndim == 3 else tensor).contiguous()
         for name, tensor in renamed.items()
     }
+
+
+def in_precision(network: Network, dtype: torch.dtype) -> Network:
+    """Return a copy; what tells numbers stays in float32. Raises `SqbertError` where layers are packed."""
+    network.state_dict()  # which says so; copying would not
+    return deepcopy(network).to(dtype)
 
 
 def from_disk(config: SqueezeBertConfig, heads: Sequence[HeadConfig], state: State) -> Network:
