@@ -83,8 +83,10 @@ def qa(
     beside the best; above --no-answer-threshold `answer` is null. SQuAD's files (v1.1, v2.0) are read as they are.
     """
     asked = [*(questions or []), *(question or [])]
-    options.refuse((top_k is not None and format == "squad", "--format squad has one answer: leave out --top-k"))
-    options.refuse((stride == 0, "--stride 0 would cut answers in two: give at least 1, better some words"))
+    options.refuse(
+        (top_k is not None and format == "squad", "--format squad has one answer: leave out --top-k"),
+        (stride == 0, "--stride 0 would cut answers in two: give at least 1, better some words"),
+    )
     fields = QuestionFields(text=context_field, pair=question_field)
     reading = Reading(input_format, fields)
     bulk = bulk_options.choose(ray, asked or context, input, reading, output, format, on_error, workers, shard_records)

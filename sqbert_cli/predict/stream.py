@@ -12,14 +12,6 @@ Records: TypeAlias = Iterable[Record | BadRecord | str]
 Result = TypeVar("Result")
 
 
-def _record(item: Record | BadRecord | str) -> Record | BadRecord:
-    if isinstance(item, str):
-        return Record(item, fields={"text": item})
-    if not isinstance(item, (Record, BadRecord)):
-        raise TypeError(f"records are texts, or of the class `Record`, not {type(item).__name__}: {item!r}")
-    return item
-
-
 def in_order(
     records: Records, answer: Callable[[Sequence[Record]], Iterator[Result]], live: bool
 ) -> Iterator[Result | BadRecord]:
@@ -33,3 +25,11 @@ def in_order(
         answers = answer([record for record in chunk if isinstance(record, Record)])
         for record in chunk:
             yield next(answers) if isinstance(record, Record) else record
+
+
+def _record(item: Record | BadRecord | str) -> Record | BadRecord:
+    if isinstance(item, str):
+        return Record(item, fields={"text": item})
+    if not isinstance(item, (Record, BadRecord)):
+        raise TypeError(f"records are texts, or of the class `Record`, not {type(item).__name__}: {item!r}")
+    return item
