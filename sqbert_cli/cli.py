@@ -29,7 +29,7 @@ from sqbert_cli.commands.pretrain import pretrain
 from sqbert_cli.commands.qa import qa
 from sqbert_cli.console import forget, show_error
 from sqbert_cli.errors import FULL, SqbertError, is_out_of_memory
-from sqbert_cli.threads import wait_briefly
+from sqbert_cli.process import wait_briefly
 
 INTERRUPTED = 130
 YOUNG = 50_000

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, run_sqbert
 PACKAGE = ROOT / "sqbert_cli"
 # A module imports only from earlier lines, or from its own.
 LAYERS = (
-    ("sqbert_cli", "errors", "records", "files", "threads"),
+    ("sqbert_cli", "errors", "records", "files", "process"),
     ("text",),
     ("model",),
     ("headers", "folder", "tensors"),

@@ -120,7 +120,7 @@ def test_what_is_read_as_a_whole_is_bounded(tmp_path: Path, monkeypatch: pytest.
 def test_an_odd_last_line_from_a_phone_is_neither_a_crash_nor_a_hang(tail: str) -> None:
     began = time.process_time()
     with pytest.raises(PhoneError, match="did not come back whole"):
-        read_result(Ran(0, f"{{}}\n{MARK} {'0' * 64}  {tail}\n", ""))
+        read_result(Ran(0, f"{{}}\n{MARK} {'0' * 64}  {tail}\n", ""), "native", "")
     assert time.process_time() - began < 2
 
 
@@ -138,13 +138,13 @@ def test_control_characters_around_a_number_are_no_part_of_it() -> None:
 def test_a_result_of_impossible_numbers_is_none_of_ours(values: dict[str, Any]) -> None:
     body = json.dumps(RESULT | values).encode()
     with pytest.raises(PhoneError, match="the result is none of ours"):
-        read_result(Ran(0, with_mark(body).decode(), ""))
+        read_result(Ran(0, with_mark(body).decode(), ""), "native", "")
 
 
 def test_logits_in_rows_of_several_lengths_are_none_of_ours() -> None:
     body = json.dumps(RESULT).encode().replace(b"[[0.1, 0.2]]", b"[[0.1, 0.2], [0.3]]")
     with pytest.raises(PhoneError, match="rows of several lengths"):
-        read_result(Ran(0, with_mark(body).decode(), ""))
+        read_result(Ran(0, with_mark(body).decode(), ""), "native", "")
 
 
 def test_a_vocabulary_without_its_unknown_word_is_told(make_model: Callable[..., Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from rich.console import Console
 from sqbert_cli.bench.report import compare, read_report, write_report
 from sqbert_cli.commands.bench import bench
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.phone.adb import Seen, choose, complaint, find_adb, parse_devices
+from sqbert_cli.phone.adb import GONE, Seen, choose, complaint, find_adb, parse_devices
 from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
 from sqbert_cli.phone.course import Course
 from sqbert_cli.phone.deploy import send
@@ -29,7 +31,7 @@ from sqbert_cli.phone.links import AdbLink, Link, Ran, SshFiles, SshLink, run, r
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import MARK, drift, parse_result, read_result, throttling
 from sqbert_cli.phone.runtimes import native
-from sqbert_cli.phone.session import Checks, Found, PhoneReport, PhoneRun, await_conditions
+from sqbert_cli.phone.session import Checks, Found, PhoneReport, PhoneRun, await_conditions, purged
 from sqbert_cli.phone.target import Target, enter_termux, public_key
 from sqbert_cli.views.phone import show_phone
 from tests.conftest import run_sqbert
@@ -77,6 +79,8 @@ def test_the_phone_that_is_meant_is_chosen(monkeypatch: pytest.MonkeyPatch) -> N
     assert choose([PIXEL, EMULATOR], "emulator-5556") is EMULATOR
     monkeypatch.setenv("ANDROID_SERIAL", "emulator-5556")
     assert choose([PIXEL, EMULATOR]) is EMULATOR
+    monkeypatch.setenv("ANDROID_SERIAL", "")  # says nothing
+    assert choose([PIXEL]) is PIXEL
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def came_back(body: str, digest: str | None = None, size: int | None = None, sta
 def test_a_whole_result_is_read_whatever_the_status() -> None:
     body = json.dumps(BODY) + "\n"
     for status in (0, 1, 255):
-        assert read_result(came_back(body, status=status)).models[0].times_ms == (3, 3, 3, 3)
+        assert read_result(came_back(body, status=status), "termux", "").models[0].times_ms == (3, 3, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +258,7 @@ def test_a_whole_result_is_read_whatever_the_status() -> None:
 )
 def test_a_result_that_is_not_whole_is_an_error_of_its_own(ran: Ran, status: Status) -> None:
     with pytest.raises(PhoneError) as caught:
-        read_result(ran)
+        read_result(ran, "termux", GONE)
     assert caught.value.status == status
 
 
@@ -270,8 +274,10 @@ def test_steady_and_throttled() -> None:
     assert throttling(steady, 2_800_000, []) == []
     assert throttling(steady, 2_800_000, ["it is warm"]) == ["it is warm"]
     assert "2.80 of 3.20 GHz" in throttling(steady, 3_200_000, [])[0]
-    slower = BODY["models"][0] | {"times_ms": [1.0, 1.0, 1.0, 1.1, 1.2, 1.2]}
+    slower = BODY["models"][0] | {"times_ms": [1.0] * 5 + [1.1] * 5 + [1.2] * 5}
     assert "1.20 times as long" in throttling(parse_result(BODY | {"models": [slower]}), None, [])[0]
+    chance = BODY["models"][0] | {"times_ms": [1.0, 1.1, 1.2]}
+    assert throttling(parse_result(BODY | {"models": [chance]}), None, []) == []
     assert drift([1.0]) == 1
 
 
@@ -297,9 +303,13 @@ def test_a_phone_that_vanishes_is_told_whatever_the_status(tmp_path: Path) -> No
     assert run_whole(adb('eval "$4"'), "echo why >&2; exit 3").status == 3
     for script in ("exit 0", "echo half", "exit 1"):
         for ask in (ask_facts, ask_conditions, lambda link: send(link, Path(__file__), "x", "0")):
-            with pytest.raises(PhoneError, match="the phone is gone") as caught:
+            with pytest.raises(PhoneError, match="no answer any more") as caught:
                 ask(adb(script))
             assert caught.value.status == Status.LOST
+
+
+REAL_SHELL = """pm() { echo package:com.termux; }; eval "$4\""""
+"""Of a phone that has Termux, and asks it nothing."""
 
 
 def program(path: Path, script: str) -> Path:
@@ -381,6 +391,22 @@ def test_a_check_tells_all_problems_and_ends_with_the_first() -> None:
         list(Checks(go_on=False).tried("what", steps(problems[1])))
 
 
+@pytest.mark.parametrize(("script", "status"), [("exit 1", Status.LOST), ("echo no >&2; exit 1", Status.RUNNER_FAILED)])
+def test_what_a_purge_leaves_behind_is_told(script: str, status: Status, tmp_path: Path) -> None:
+    target = Target(AdbLink(str(program(tmp_path / "adb", script)), "89AB"), parse_facts([]))
+    with pytest.raises(PhoneError, match="weights may still be there") as caught:
+        purged(target, "native")
+    assert caught.value.status == status
+
+
+def test_a_termux_that_cannot_be_entered_is_no_failure_where_it_was_not_asked_for(tmp_path: Path) -> None:
+    adb = program(tmp_path / "adb", f'case "$*" in *run-as*) exit 1;; *forward*) echo 9;; *) {REAL_SHELL};; esac')
+    target = Target(AdbLink(str(adb), "89AB", folder=str(tmp_path / "ours")), parse_facts([]), str(adb), "89AB")
+    assert "Termux cannot be looked into" in purged(target, "native").detail
+    with pytest.raises(PhoneError, match="weights may still be there"):
+        purged(target, "termux")
+
+
 def test_what_was_forced_is_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target(AdbLink("adb", "89AB"), parse_facts([]))
     course = Course("auto", (1,), 16, 10, 50, 0.0, force=True, purge=False)
@@ -402,11 +428,22 @@ def test_a_table_comes_with_what_it_was_measured_on(markdown: bool, monkeypatch:
     report = PhoneReport(
         machine={"processor": "Google Pixel 3 (sdm845, x86_64)", "system": "Android 12", "sqbert": "1"}, models={},
         baseline="", phone=parse_facts(["ro.product.device=blueline"]), forced=["its battery is at 12 %"],
-        runs=[PhoneRun(parse_result(BODY), ["it is warm"], False, {})],
+        runs=[
+            PhoneRun(parse_result(BODY), 4, ["it is warm"], False, {}),
+            PhoneRun(parse_result(BODY), 500, [], True, {}),
+        ],
     )  # fmt: skip
     show_phone(report, markdown=markdown)
     shown = data.file.getvalue()  # type: ignore[attr-defined]
-    for said in ("(not a Pixel 3)", "throttled: it is warm", "on aarch64", "not pinned", "products", "(--force)"):
+    for said in (
+        "(not a Pixel 3)",
+        "throttled: it is warm",
+        "on aarch64",
+        "on cores 4, 5, not pinned",
+        "products",
+        "(--force)",
+        "4 of 500 runs: 300 s were over; too few runs to tell whether it was steady; on cores 4, 5, fewer than",
+    ):
         assert said in shown
     assert ("\n- native, 4 threads" in shown) == markdown
 
@@ -425,6 +462,13 @@ def test_the_runner_needs_one_file_and_says_what_we_say(model_type: str, make_mo
     assert len(result.models[0].times_ms) == len(result.watched) == 3
     assert result.affinity == (0,)
     assert result.watched[0] == (None, None)
+    assert result.models[0].name == cargo.file.stem
+
+
+def test_a_model_folder_may_have_a_name_that_is_no_unicode(make_model: Any, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/m\xff"))
+    shutil.copytree(make_model(vocab_size=120), folder)
+    assert pack(str(folder), 8, tmp_path).file.is_file()
 
 
 def test_the_padded_row_tells_whether_padding_is_seen(make_model: Any, tmp_path: Path) -> None:

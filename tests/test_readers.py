@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import Fields, has_text
-from sqbert_cli.text.files import NO_TEXT, STDIN, read_lines
+from sqbert_cli.text.files import NO_TEXT, NOT_UNICODE, STDIN, Mark, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
 FORMATS = ("text", "jsonl", "csv", "tsv")
@@ -136,7 +136,7 @@ def test_bytes_that_are_not_utf8_are_one_bad_record(format: Format) -> None:
         lines = [b'{"text": "%s"}' % line for line in lines]
     header = [b"text"] if format in ("csv", "tsv") else []
     records = read(b"\n".join(header + lines), format)
-    assert texts_of(records) == ["one", "not UTF-8", "two"]
+    assert texts_of(records) == ["one", NOT_UNICODE, "two"]
     assert records[1].source == f"stdin:{2 + len(header)}"
 
 
@@ -232,6 +232,18 @@ def test_tsv_has_no_quotes() -> None:
 def test_a_row_of_another_width_is_bad(format: Format, tab: str) -> None:
     records = read(f"text{tab}n\nshort\nlong{tab}1{tab}2\nright{tab}3\n", format)
     assert texts_of(records) == ["1 columns, but the header has 2", "3 columns, but the header has 2", "right"]
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_semicolons_divide_where_the_header_has_them_alone(start: int, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('id;text;n\n1;"good; very, very";0,5\n2;bad;1,5\n')
+    place = file.read_bytes().index(b"2;bad") if start else 0
+    *_, last = records = list(read_records(file, start=Mark(start, place)))
+    assert texts_of(records) == ["good; very, very", "bad"][bool(start) :]
+    assert isinstance(last, Record)
+    assert last.fields == {"id": "2", "text": "bad", "n": "1,5"}
+    assert texts_of(read("text,a;b\nx;y,1\n", "csv")) == ["x;y"]
 
 
 def test_broken_quotes_and_nul_do_not_end_a_table() -> None:

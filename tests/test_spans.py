@@ -15,7 +15,7 @@ from sqbert_cli.records import BadRecord, Entities, Found, Record, Span, Word
 from sqbert_cli.tasks.spans import read_questions
 from sqbert_cli.text.conll import conll_lines, word_spans
 from sqbert_cli.text.fields import QuestionFields
-from sqbert_cli.text.files import STDIN
+from sqbert_cli.text.files import NOT_UNICODE, STDIN
 from sqbert_cli.text.gold import answer_spans, entity_spans
 from sqbert_cli.text.pieces import Pieces, read_pieces, sections, word_bounds
 from sqbert_cli.text.readers import read_records
@@ -130,7 +130,7 @@ def test_conll_in_two_columns_with_tabs_and_windows_line_ends(tmp_path: Path) ->
     ("content", "line", "reason"),
     [
         (b"a O\nb X O\n\nc O\n", 2, "3 columns, but the sentence began with 2"),
-        (b"a O\n\xff O\n\nc O\n", 2, "not UTF-8"),
+        (b"a O\n\xff O\n\nc O\n", 2, NOT_UNICODE),
         (b"\tO\n\nc O\n", 1, "no word in the first column"),
         (b"a B-\n\nc O\n", 1, "no tag in the last column"),
     ],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sqbert_cli.threads import SPINS
+from sqbert_cli.process import SPINS
 from tests.conftest import ROOT
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")

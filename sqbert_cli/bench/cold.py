@@ -18,7 +18,7 @@ from typing import IO
 
 from sqbert_cli.bench.cases import Case, Doing, Shape, then
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.threads import environment_of_others, wait_briefly
+from sqbert_cli.process import environment_of_others, wait_briefly
 
 RUNS = 5
 
@@ -31,7 +31,7 @@ class Start:
     import_s: tuple[float, ...]
     """Until torch and the engine's library are there."""
     load_s: tuple[float, ...]
-    """Reading or making the weights, and turning them into the engine."""
+    """Reading or drawing the weights of our network, and turning it into the engine, whosever that is."""
     first_s: tuple[float, ...]
     """The first run."""
     wall_s: tuple[float, ...]
@@ -83,10 +83,7 @@ def run_python(words: Sequence[str], stdout: int | IO[bytes] = subprocess.PIPE) 
         [sys.executable, *words], stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment_of_others()
     )
     if ran.returncode:
-        raise SqbertError(
-            f"`python {' '.join(words)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}",
-            hint="run it by itself to see what it says",
-        )
+        raise SqbertError(f"`python {' '.join(words)}` ended with {ran.returncode}: {ran.stderr.strip()[-500:]}")
     return ran.stdout
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from sqbert_cli.bench.cases import DtypeName
+from sqbert_cli.bench.cases import Doing, DtypeName, then
 from sqbert_cli.bench.cold import run_python
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.records import BadRecord
+from sqbert_cli.text.readers import read_records
 
 TaskName = Literal["classify", "ner"]
 PIPELINES = {"classify": "text-classification", "ner": "token-classification"}
@@ -51,48 +53,70 @@ class Agreement:
 
 def throughput(
     task: TaskName, folder: Path, file: Path, dtypes: Sequence[DtypeName], rounds: int
-) -> Iterator[Throughput | Agreement]:
-    """Yield ours in each precision and the pipeline, then how far they agree.
+) -> Iterator[Throughput | Agreement | Doing]:
+    """Yield ours in each precision and the pipeline, then how far they agree; of a run that is stopped, whole rounds.
 
     `folder` has one head, so that both can open it.
     """
     records = _count(file)
     with TemporaryDirectory() as scratch:
-        part, theirs = Path(scratch) / "part.jsonl", Path(scratch) / "theirs"
-        with file.open("rb") as lines:
-            part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
-        tried = {size: _seconds(_pipeline(task, folder, part, size), theirs) for size in BATCH_SIZES}
-        best = min(tried, key=tried.__getitem__)
-        ours = ["-m", "sqbert_cli", task, "--input", str(file), "--input-format", "jsonl", "--model", str(folder)]
-        ours += ["--device", "cpu"]  # as the pipeline
-        commands = {f"sqbert {task}, {dtype}": [*ours, "--dtype", dtype] for dtype in dtypes}
-        commands[f"pipeline, float32, batches of {best}"] = _pipeline(task, folder, file, best)
+        tried: dict[int, float] = {}
+        for size in BATCH_SIZES:
+            yield Doing(f"the pipeline with batches of {size}", len(tried), len(BATCH_SIZES))
+            tried[size] = _tried(task, folder, file, size, Path(scratch))
+        commands = dict(_commands(task, folder, file, dtypes, min(tried, key=tried.__getitem__)))
         outputs = {name: Path(scratch) / str(number) for number, name in enumerate(commands)}
         times: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(rounds):
-            for name, command in commands.items():
+
+        def running() -> Iterator[Doing]:
+            for turn, (name, command) in product(range(rounds), commands.items()):
+                yield Doing(f"{name}: round {turn + 1}", sum(map(len, times.values())), rounds * len(commands))
                 times[name].append(_seconds(command, outputs[name]))
-        for name, seconds in times.items():
-            yield Throughput(name, tuple(seconds), records)
-        *own, last = outputs
-        for name in own:
-            pairs = zip(_answers(task, outputs[name]), _answers(task, outputs[last]), strict=True)
-            yield Agreement(name, sum(one == other for one, other in pairs), records)
+
+        def found() -> Iterator[Throughput | Agreement]:
+            whole = min(map(len, times.values()))
+            if whole:
+                yield from (Throughput(name, tuple(seconds[:whole]), records) for name, seconds in times.items())
+            if whole == rounds:
+                yield from _agreements(task, outputs, records)
+
+        yield from then(running(), found())
 
 
 def _count(file: Path) -> int:
-    """How many records there are; each must have a text, so that both give as many answers."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                is_text = bool(json.loads(line)["text"].strip())
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                is_text = False
-            if not is_text:
-                raise SqbertError(f"`{file}` line {number}: no text", hint="expected JSONL with a `text` in each line")
-    if not file.stat().st_size:
-        raise SqbertError(f"`{file}` is empty", hint="expected JSONL with a `text` in each line")
+    """How many records there are; each line must be one, so that both give as many answers."""
+    number, hint = 0, "expected JSONL with a `text` in each line"
+    for number, record in enumerate(read_records(file, "jsonl"), 1):
+        if isinstance(record, BadRecord):
+            raise SqbertError(f"{record.source}: {record.reason}", hint=hint)
+        if record.source != f"{file}:{number}":
+            raise SqbertError(f"{file}:{number}: no text", hint=hint)
+    if not number:
+        raise SqbertError(f"`{file}` is empty", hint=hint)
     return number
+
+
+def _tried(task: TaskName, folder: Path, file: Path, batch_size: int, scratch: Path) -> float:
+    part = scratch / "part.jsonl"
+    with file.open("rb") as lines:
+        part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
+    return _seconds(_pipeline(task, folder, part, batch_size), scratch / "tried")
+
+
+def _commands(
+    task: TaskName, folder: Path, file: Path, dtypes: Sequence[DtypeName], batch_size: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Ours, on the same kind of processor as the pipeline, which is the last."""
+    ours = ["-m", "sqbert_cli", task, "--input", str(file), "--input-format", "jsonl", "--model", str(folder)]
+    yield from ((f"sqbert {task}, {dtype}", [*ours, "--device", "cpu", "--dtype", dtype]) for dtype in dtypes)
+    yield f"pipeline, float32, batches of {batch_size}", _pipeline(task, folder, file, batch_size)
+
+
+def _agreements(task: TaskName, outputs: Mapping[str, Path], records: int) -> Iterator[Agreement]:
+    *own, last = outputs
+    for name in own:
+        pairs = zip(_answers(task, outputs[name]), _answers(task, outputs[last]), strict=True)
+        yield Agreement(name, sum(one == other for one, other in pairs), records)
 
 
 def _pipeline(task: TaskName, folder: Path, file: Path, batch_size: int) -> list[str]:

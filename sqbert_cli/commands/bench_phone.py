@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqbert_cli.phone.course import Course
+from sqbert_cli.phone.problems import PhoneError
 from sqbert_cli.phone.target import Target, find_target, public_key, setup_lines, ssh_files
 
 DEFAULT_MODELS = ("squeezebert-base", "bert-base")
@@ -47,38 +48,57 @@ def run_phone(wish: PhoneWish, course: Course) -> None:
 
 def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
     from sqbert_cli.bench.cases import Case
-    from sqbert_cli.bench.report import read_comparable
+    from sqbert_cli.bench.report import REFERENCE, read_comparable
     from sqbert_cli.commands.bench_runs import draw, keep, show_changes
+    from sqbert_cli.console import show_warning
     from sqbert_cli.phone.measure import measure
-    from sqbert_cli.phone.session import Found, new_report, purged
+    from sqbert_cli.phone.session import Found, new_report
     from sqbert_cli.views.doing import shown
     from sqbert_cli.views.phone import show_found, show_phone
 
     report, models = new_report(target), wish.models or DEFAULT_MODELS
 
     def is_ours(case: Case) -> bool:
-        return case.model in models and case.shape.length == course.length and case.shape.threads in course.threads
+        given = course.runtime in ("auto", "both", case.engine)
+        same = case.shape.length == course.length and case.shape.threads in course.threads
+        return given and same and case.model in models
 
     before = read_comparable(wish.compare, report.baseline, is_ours) if wish.compare else None
-    try:
-        with (
-            TemporaryDirectory() as folder,
-            closing(measure(target, models, course, report, Path(folder), offline=wish.offline)) as events,
-        ):
-            for event in shown(events):
-                if isinstance(event, Found):
-                    show_found(event)
-    finally:  # of a run that was stopped, what there is
+    if before is not None and REFERENCE not in models:
+        show_warning(f"without `{REFERENCE}` among `--models` no change can be told: a phone is compared beside it")
+    with purging(target, course) if course.purge else nullcontext():
         try:
+            with (
+                TemporaryDirectory() as folder,
+                closing(measure(target, models, course, report, Path(folder), offline=wish.offline)) as events,
+            ):
+                for event in shown(events):
+                    if isinstance(event, Found):
+                        show_found(event)
+        finally:  # of a run that was stopped, what there is
             if report.measurements:
                 keep(report, wish.json, lambda: show_phone(report, markdown=wish.markdown))
-        finally:
-            for found in purged(target) if course.purge else ():
-                show_found(found)
     if wish.plot is not None:
         draw(report, wish.plot)
     if before is not None:
         show_changes(before, report, markdown=wish.markdown)
+
+
+@contextmanager
+def purging(target: Target, course: Course) -> Iterator[None]:
+    """Leave nothing of ours there. Where that fails it is told, and how the command ends if all else went well."""
+    from sqbert_cli.phone.session import Found, purged
+    from sqbert_cli.views.phone import show_found
+
+    try:
+        yield
+    except BaseException:
+        try:
+            show_found(purged(target, course.runtime))
+        except PhoneError as error:
+            show_found(Found("purge", error.message, False, error.hint))
+        raise
+    show_found(purged(target, course.runtime))
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqbert_cli.bench.cases import Case, Shape, all_cases, with_control
+from sqbert_cli.bench.cases import Case, Doing, Shape, all_cases, with_control
 from sqbert_cli.bench.cold import cold_starts, time_commands
 from sqbert_cli.bench.engines import ENGINES
 from sqbert_cli.bench.machine import default_threads, machine_facts
 from sqbert_cli.bench.measure import measure
 from sqbert_cli.bench.report import Report, compare, read_comparable, write_report
 from sqbert_cli.bench.subjects import SUBJECTS, load_subject
-from sqbert_cli.bench.throughput import TaskName, throughput
+from sqbert_cli.bench.throughput import Agreement, TaskName, Throughput, throughput
 from sqbert_cli.checkpoint import write_checkpoint
 from sqbert_cli.console import show_warning
 from sqbert_cli.errors import SqbertError
@@ -133,6 +133,13 @@ def run_throughput(
         if other != head:
             del checkpoint.network.heads[other.name]
     as_theirs = replace(head, scheme=None)  # the pipeline takes each word's own best tag
+    found: list[Throughput | Agreement] = []
     with TemporaryDirectory() as folder:  # with one head both can open it
         write_checkpoint(replace(checkpoint, heads=(as_theirs,)), Path(folder))
-        show_throughput(throughput(task, Path(folder), file, own_dtypes, runs))
+        try:
+            for event in shown(throughput(task, Path(folder), file, own_dtypes, runs)):
+                if not isinstance(event, Doing):
+                    found.append(event)
+        finally:  # of a run that was stopped, what there is
+            if found:
+                show_throughput(found)

@@ -6,7 +6,6 @@ of the feed-forward pair never come together between its two layers, and the sca
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.device import computes_bfloat16
 from sqbert_cli.model.encoder import Block, Encoder
 from sqbert_cli.model.layers import FusedAttention, GroupedLinear
-
-KEPT_KERNELS = 64
-"""oneDNN makes a kernel for each number of rows, and two caches keep 1,024 of them: 400 MB. Fewer are as fast."""
+from sqbert_cli.process import keep_few_kernels
 
 
 def pack(encoder: Encoder) -> None:
@@ -27,8 +24,7 @@ def pack(encoder: Encoder) -> None:
 
     The encoder then answers as before, but can neither be trained, nor saved, nor moved.
     """
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's own, and torch's above it
-        os.environ.setdefault(cache, str(KEPT_KERNELS))  # read when a kernel is first made
+    keep_few_kernels()
     layers = encoder.encoder.layers
     for index, block in enumerate(layers):
         if isinstance(block, Block) and isinstance(block.attention, FusedAttention) and has_kernels(block):

@@ -53,7 +53,9 @@ def ask(adb: str, *arguments: str) -> str:
         ended = subprocess.run([adb, *arguments], capture_output=True, text=True, errors="replace", timeout=TIMEOUT)
     except subprocess.TimeoutExpired:
         raise PhoneError(
-            Status.OFFLINE, f"`adb {arguments[0]}` gave no answer in {TIMEOUT:.0f} seconds", "try `adb kill-server`"
+            Status.OFFLINE,
+            f"`adb {' '.join(arguments)}` gave no answer in {TIMEOUT:.0f} seconds",
+            "try `adb kill-server`",
         ) from None
     if ended.returncode:
         raise complaint(ended.stderr) or PhoneError(
@@ -79,7 +81,7 @@ def parse_devices(lines: Iterable[str]) -> Iterable[Seen]:
 
 def choose(phones: Sequence[Seen], serial: str | None = None) -> Seen:
     """Return the one that is meant: the named one, the only one, or the only Pixel 3."""
-    serial = serial or os.environ.get("ANDROID_SERIAL")
+    serial = serial or os.environ.get("ANDROID_SERIAL") or None
     some = [phone for phone in phones if serial in (None, phone.serial)]
     if len(some) > 1:
         some = [phone for phone in some if phone.product in PIXEL_3] or some
@@ -100,28 +102,27 @@ def choose(phones: Sequence[Seen], serial: str | None = None) -> Seen:
 
 
 def state_problem(serial: str, state: str) -> PhoneError | None:
-    """What keeps a phone in this state from being asked."""
+    """What keeps a phone in this state from being asked; its serial, where that is known, is told."""
     if state == "device":
         return None
+    phone = f"the phone {serial}".strip()
     if state in ("unauthorized", "authorizing"):
         return PhoneError(
             Status.UNAUTHORIZED,
-            f"the phone {serial} has not allowed this computer yet",
+            f"{phone} has not allowed this computer yet",
             "unlock it and accept `Allow USB debugging?`; if nothing is asked, revoke the authorizations in the "
             "developer options and plug it in again",
         )
     if state.startswith("no permissions"):
         return PhoneError(
             Status.NO_PERMISSION,
-            f"this user may not open the phone {serial}: {state}",
+            f"this user may not open {phone}: {state}",
             "install your system's udev rules for Android (Debian: `android-sdk-platform-tools-common`, and be in "
             "`plugdev`), then plug it in again",
         )
     if state in ("recovery", "sideload", "bootloader", "rescue"):
-        return PhoneError(Status.OFFLINE, f"the phone {serial} is in {state}", "start Android: `adb reboot`")
-    return PhoneError(
-        Status.OFFLINE, f"the phone {serial} is {state}", "plug it in again, or restart adb: `adb kill-server`"
-    )
+        return PhoneError(Status.OFFLINE, f"{phone} is in {state}", "start Android: `adb reboot`")
+    return PhoneError(Status.OFFLINE, f"{phone} is {state}", "plug it in again, or restart adb: `adb kill-server`")
 
 
 def complaint(said: str) -> PhoneError | None:

@@ -6,6 +6,7 @@ Weights are one safetensors file for both runtimes: float32 under the reference'
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -68,14 +69,14 @@ def pack(name: str, length: int, folder: Path, *, offline: bool = False) -> Carg
         raise SqbertError(f"`{name}` reads {network.config.max_position_embeddings} tokens at most, not {length}")
     if network.config.vocab_size < FEWEST_WORDS:
         raise SqbertError(f"`{name}` knows {network.config.vocab_size} word pieces, fewer than {FEWEST_WORDS}")
-    prefix, file = f"heads.{head}.", folder / f"{sha256(name.encode()).hexdigest()[:12]}.safetensors"
+    prefix, file = f"heads.{head}.", folder / f"{sha256(os.fsencode(name)).hexdigest()[:12]}.safetensors"
     tensors = {
         key.removeprefix(prefix): tensor.float().contiguous()
         for key, tensor in network.state_dict().items()
         if key.startswith(("transformer.", prefix))
     }
     shape = asdict(network.config) | {
-        "name": name,
+        "name": file.stem,  # a folder's may be no UTF-8
         "block_layer_norm_eps": network.config.block_layer_norm_eps,
         "num_labels": len(tensors["classifier.bias"]),
     }

@@ -46,6 +46,11 @@ class Link(Protocol):
         """Where files of ours may be, on the phone."""
         ...
 
+    @property
+    def remedy(self) -> str:
+        """What is to be tried where it breaks."""
+        ...
+
     def argv(self, command: str) -> list[str]:
         """The command of this computer that runs a shell command there."""
         ...
@@ -63,6 +68,7 @@ class AdbLink:
     serial: str
     folder: str = "/data/local/tmp/sqbert"
     name: str = "adb shell"
+    remedy: str = GONE
 
     def argv(self, command: str) -> list[str]:
         return [self.adb, "-s", self.serial, "shell", command]
@@ -77,6 +83,7 @@ class RunAsLink(AdbLink):
 
     folder: str = f"{TERMUX_HOME}/{CACHE}"
     name: str = "run-as com.termux"
+    remedy: str = f"{GONE}; or did Android end Termux? Keep it in front, with `termux-wake-lock`"
 
     def argv(self, command: str) -> list[str]:
         inside = f"export PREFIX={PREFIX} HOME={TERMUX_HOME} PATH={PREFIX}/bin:$PATH; cd; {command}"
@@ -155,7 +162,7 @@ def run_whole(link: Link, command: str, *, source: Path | None = None, timeout: 
     ran = run(link, f"{{ {command.strip()}; }} && echo {END}", source=source, timeout=timeout)
     out = ran.out.rstrip()
     if not out.endswith(END) and not (ran.status and ran.err.strip()):
-        raise PhoneError(Status.LOST, f"{link.name}: the phone is gone", GONE)
+        raise PhoneError(Status.LOST, f"{link.name}: no answer any more", link.remedy)
     return replace(ran, out=out.removesuffix(END))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -104,11 +104,13 @@ def _time(errand: Errand, runtime: Runtime, threads: int) -> Iterator[Event]:
     yield Doing(f"{runtime.name}, {counted(threads)}: {runs} runs of each model", 0, 1)
     result, differences = _carried_out(errand, runtime, threads, runs)
     report.measurements += _measurements(runtime, errand, result, differences)
-    signs = throttling(result, _highest(before), before.too_warm())
-    report.runs.append(PhoneRun(result, signs, is_pinned(result, before.cores_for(threads)), differences))
+    pinned = is_pinned(result, before.cores_for(threads))
+    signs = throttling(result, _highest(before) if pinned else None, before.too_warm())
+    run = PhoneRun(result, runs, signs, pinned, differences)
+    report.runs.append(run)
     report.conditions.append(ask_conditions(errand.target.link))  # after what is to be kept is kept
-    signs += report.conditions[-1].too_warm()
-    yield Found(f"{runtime.name}, {counted(threads)}", f"timed, {len(result.watched)} runs of each model")
+    run.signs.extend(sign for sign in report.conditions[-1].too_warm() if sign not in signs)
+    yield Found(f"{runtime.name}, {counted(threads)}", f"timed, {run.counted} of each model")
 
 
 def _carried_out(errand: Errand, runtime: Runtime, threads: int, runs: int) -> tuple[Result, dict[str, float]]:
@@ -124,8 +126,15 @@ def _carried_out(errand: Errand, runtime: Runtime, threads: int, runs: int) -> t
     )
     with job_on(runtime) as job:
         place(runtime, job, errand.inputs)
-        result = read_result(carry_out(runtime, job, plan))
+        ran = carry_out(runtime, job, plan)
+    result = _named(errand.cargos, read_result(ran, runtime.name, runtime.link.remedy))
     return result, compare(errand.cargos, result)
+
+
+def _named(cargos: Sequence[Cargo], result: Result) -> Result:
+    """Call the models as they are called here; there they are files."""
+    names = {cargo.file.stem: cargo.name for cargo in cargos}
+    return replace(result, models=tuple(replace(one, name=names.get(one.name, one.name)) for one in result.models))
 
 
 def counted(threads: int) -> str:

@@ -14,6 +14,7 @@ from math import isfinite
 from statistics import median
 from typing import Any
 
+from sqbert_cli.bench.cases import PhoneEngineName
 from sqbert_cli.phone.course import LIMIT
 from sqbert_cli.phone.links import Ran
 from sqbert_cli.phone.problems import PhoneError, Status
@@ -21,6 +22,8 @@ from sqbert_cli.phone.problems import PhoneError, Status
 MARK = "SQBERT-RESULT v1"
 MARKED = re.compile(rf"(?s)(.*)\n{MARK} ([0-9a-f]{{64}}) {{1,9}}(?:- {{0,9}})?([0-9]{{1,15}})\s*")
 DRIFT = 1.05
+FEWEST_FOR_DRIFT = 15
+"""Of fewer times the thirds differ by chance."""
 FREQUENCY = 0.9
 MOST = 10**12
 """Of threads, kilobytes and kilohertz."""
@@ -52,11 +55,14 @@ class Result:
     peak_kb: int
 
 
-def read_result(ran: Ran) -> Result:
-    """Check and parse a run's output. Raises `PhoneError` where it is not whole, whatever the status."""
+def read_result(ran: Ran, runtime: PhoneEngineName, remedy: str) -> Result:
+    """Check and parse a run's output. Raises `PhoneError` where it is not whole, whatever the status.
+
+    `remedy` is the link's.
+    """
     match = MARKED.fullmatch(ran.out)
     if match is None:
-        raise _no_mark(ran)
+        raise _no_mark(ran, runtime, remedy)
     body, digest, size = match[1].encode() + b"\n", match[2], int(match[3])
     if len(body) != size or sha256(body).hexdigest() != digest:
         raise PhoneError(
@@ -68,7 +74,7 @@ def read_result(ran: Ran) -> Result:
         raise PhoneError(Status.BAD_RESULT, f"the result is none of ours: {error!r}") from error
 
 
-def _no_mark(ran: Ran) -> PhoneError:
+def _no_mark(ran: Ran, runtime: PhoneEngineName, remedy: str) -> PhoneError:
     lines = [line for line in ran.err.splitlines() if line.strip()]
     own = [line for line in lines if line.startswith("sqbert-phone:")]
     said = (own or lines or [""])[-1]
@@ -79,30 +85,30 @@ def _no_mark(ran: Ran) -> PhoneError:
             "in Termux: `pkg upgrade && pkg install python-torch`; or measure with `--runtime native`",
         )
     if ran.status in (124, 137):
-        return _killed(ran.seconds)
+        return _killed(ran.seconds, runtime)
     if "xec format error" in said or "not executable" in said:
-        return PhoneError(Status.WRONG_ARCHITECTURE, f"the phone cannot run the native program: {said}")
+        return PhoneError(Status.WRONG_ARCHITECTURE, f"it cannot run the native program: {said}")
     if "No space left" in ran.err:
-        return PhoneError(Status.NO_SPACE, "the phone's storage is full", "make room, or use `--purge`")
+        return PhoneError(Status.NO_SPACE, "its storage is full", "make room, or use `--purge`")
     if said:
-        return PhoneError(Status.RUNNER_FAILED, f"the run failed on the phone: {said}")
+        return PhoneError(Status.RUNNER_FAILED, f"the run failed there: {said}")
     return PhoneError(
         Status.LOST,
-        "the result did not come back whole: the phone was lost, or something ended the run",
-        "is the cable loose, or did Android end Termux? Keep it in front, with `termux-wake-lock`",
+        "the result did not come back whole: the way there broke, or something ended the run",
+        remedy,
     )
 
 
-def _killed(seconds: float) -> PhoneError:
+def _killed(seconds: float, runtime: PhoneEngineName) -> PhoneError:
     """By its own limit of time, or by someone else."""
     if seconds > 0.98 * LIMIT:
         return PhoneError(Status.TOO_LONG, "the run took too long and was ended", "fewer `--runs`, or a smaller model")
-    return PhoneError(
-        Status.RUNNER_FAILED,
-        f"the system killed the run after {seconds:.0f} seconds: its memory was short, or Android ended what it takes "
-        "for Termux's phantom processes",
-        "close other apps and keep Termux in front, with `termux-wake-lock`; or use `--runtime native`",
-    )
+    if runtime == "termux":
+        cause = "its memory was short, or Android ended what it takes for Termux's phantom processes"
+        hint = "close other apps and keep Termux in front, with `termux-wake-lock`; or use `--runtime native`"
+    else:
+        cause, hint = "its memory was short", "close other programs there, or take a smaller model"
+    return PhoneError(Status.RUNNER_FAILED, f"the system killed the run after {seconds:.0f} seconds: {cause}", hint)
 
 
 def parse_result(values: dict[str, Any]) -> Result:
@@ -145,11 +151,14 @@ def drift(times: Sequence[float]) -> float:
 
 
 def throttling(result: Result, max_khz: int | None, heat: Iterable[str]) -> list[str]:
-    """Return what says that the phone did not keep its speed, with how warm it was; nothing: it was steady."""
+    """Return what says that the phone did not keep its speed, with how warm it was; nothing: it was steady.
+
+    `max_khz` is that of the cores that were watched; None where the run was not on these.
+    """
     signs = [
         f"{timed.name} took {drift(timed.times_ms):.2f} times as long at the end"
         for timed in result.models
-        if timed.times_ms and drift(timed.times_ms) > DRIFT
+        if len(timed.times_ms) >= FEWEST_FOR_DRIFT and drift(timed.times_ms) > DRIFT
     ]
     rounds = [max(known) for row in result.watched if (known := [one for one in row if one is not None])]
     if rounds and max_khz and median(rounds) < FREQUENCY * max_khz:

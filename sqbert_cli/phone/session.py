@@ -18,7 +18,7 @@ from sqbert_cli.phone.deploy import purge
 from sqbert_cli.phone.facts import Conditions, Facts, ask_conditions
 from sqbert_cli.phone.problems import PhoneError, Status
 from sqbert_cli.phone.result import Result
-from sqbert_cli.phone.runtimes import Runtime, native, termux
+from sqbert_cli.phone.runtimes import SECONDS, Runtime, native, termux
 from sqbert_cli.phone.target import Target, check_torch, enter_termux, has_termux
 
 POLL_SECONDS = 10.0
@@ -39,11 +39,18 @@ class PhoneRun:
     """What the phone said of one run, beside the times."""
 
     result: Result
+    wanted: int
+    """Runs of each model, if the time is enough for them."""
     signs: list[str]
     """Of throttling; none: steady."""
     is_pinned: bool
     differences: dict[str, float]
     """Of the logits from the computer's, for each model."""
+
+    @property
+    def counted(self) -> str:
+        done = len(self.result.watched)
+        return f"{done} runs" if done == self.wanted else f"{done} of {self.wanted} runs: {SECONDS:.0f} s were over"
 
 
 @dataclass
@@ -160,13 +167,19 @@ def _by_our_program(target: Target) -> Iterator[Runtime | Found]:
     yield Found("native", f"our own program for {target.facts.machine}, through {target.link.name}")
 
 
-def purged(target: Target) -> Iterator[Found]:
-    """Take away all that is ours, from both places; tell where that fails."""
+def purged(target: Target, choice: RuntimeChoice) -> Found:
+    """Take away all that is ours, from both places. Raises `PhoneError` where that fails.
+
+    A Termux that cannot be entered is told, but no failure where it was not asked for.
+    """
     try:
         purge(target.link)
         with ExitStack() as stack:
             if has_termux(target):
                 purge(enter_termux(target, stack))
-        yield Found("purge", "nothing of ours is left there")
     except PhoneError as error:
-        yield Found("purge", f"weights may still be there: {error.message}", False, error.hint)
+        if error.status == Status.NO_TERMUX and choice in ("auto", "native"):
+            return Found("purge", f"Termux cannot be looked into: {error.message}", False, error.hint)
+        said = f"weights may still be there: {error.message}"
+        raise PhoneError(Status(error.status), said, error.hint) from error
+    return Found("purge", "nothing of ours is left there")

@@ -13,7 +13,7 @@ from sqbert_cli.records import BadRecord, Gold, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, finite, make_split
 from sqbert_cli.tasks.metrics import Metric
 from sqbert_cli.text.fields import listed
-from sqbert_cli.text.files import read_lines
+from sqbert_cli.text.files import NOT_UNICODE, read_lines
 
 HUB_ID = "nyu-mll/glue"
 
@@ -170,8 +170,8 @@ def _read_rows(task: GlueTask, path: Path) -> Iterator[Record | BadRecord]:
         source = f"{path}:{number}"
         try:
             cells = line.decode().rstrip("\r\n").split("\t")
-        except UnicodeDecodeError as error:
-            yield BadRecord(source, f"not UTF-8: {error.reason}")
+        except UnicodeDecodeError:
+            yield BadRecord(source, NOT_UNICODE)
             continue
         if columns is None:
             columns = _places(task.columns, cells, path)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqbert_cli.records import BadRecord, Entities, Record, Span, Word
 from sqbert_cli.text.fields import is_unicode
+from sqbert_cli.text.files import NOT_UNICODE
 from sqbert_cli.text.tables import Lines, without_end
 from sqbert_cli.text.tags import span_tags, split_tag, tag_spans
 
@@ -74,7 +75,7 @@ def _separator(line: str) -> str:
 
 def _problem(columns: list[str], rows: list[str]) -> str:
     if not is_unicode("".join(columns)):
-        return "not UTF-8"
+        return NOT_UNICODE
     if rows and len(columns) != len(split_columns(rows[0])):
         return f"{len(columns)} columns, but the sentence began with {len(split_columns(rows[0]))}"
     if not columns[0]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import ABANDONED_SECONDS, digest_of, sweep, whole_file
-from sqbert_cli.text.files import read_lines
+from sqbert_cli.text.files import NOT_UNICODE, read_lines
 from sqbert_cli.text.readers import guess_format
 from sqbert_cli.text.tokenizer import Tokenizer
 
@@ -164,4 +164,4 @@ def _lines(path: Path) -> Iterator[tuple[str, int]]:
         try:
             yield line.decode().strip(), position
         except UnicodeDecodeError as error:
-            raise SqbertError(f"{path}:{number}: not UTF-8: {error.reason}") from error
+            raise SqbertError(f"{path}:{number}: {NOT_UNICODE}") from error

@@ -20,6 +20,7 @@ STDIN = Path("-")
 COMPRESSED = (".gz", ".xz")
 MOST_BYTES = 1 << 30
 """Of a line, or of what is read as a whole: far above any text, below what would fill a memory."""
+NOT_UNICODE = "not UTF-8 (`iconv -f windows-1252 -t utf-8` makes it of what Windows wrote)"
 NO_TEXT = {
     b"%PDF-": "a PDF",
     b"PK\x03\x04": "an archive or an office document",
@@ -87,7 +88,7 @@ def read_lines(path: Location, on_bytes: Callable[[int], None] | None = None, st
 def _refuse_others(first: bytes, path: Location) -> None:
     """Raise `NoText` before each line is told to be none."""
     if first.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        raise NoText(f"`{name_of(path)}` is UTF-16", hint="save it as UTF-8")
+        raise NoText(f"`{name_of(path)}` is UTF-16", hint="`iconv -f utf-16 -t utf-8` makes UTF-8 of it")
     for start, what in NO_TEXT.items():
         if first.startswith(start):
             raise NoText(f"`{name_of(path)}` is no text, but {what}", hint="turn it into text first")
@@ -112,7 +113,7 @@ def read_text(path: Path) -> str:
     try:
         text = read_whole(path).decode()
     except UnicodeDecodeError as error:
-        raise SqbertError(f"`{name_of(path)}` is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise SqbertError(f"`{name_of(path)}` is {NOT_UNICODE}: byte {error.start}") from error
     if not text.strip():
         raise SqbertError(f"`{name_of(path)}` is empty")
     return text

@@ -14,9 +14,9 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.conll import conll_records
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields, is_unicode, listed, make_record
-from sqbert_cli.text.files import COMPRESSED, START, STDIN, Location, Mark, name_of, read_lines
+from sqbert_cli.text.files import COMPRESSED, NOT_UNICODE, START, STDIN, Location, Mark, name_of, read_lines
 from sqbert_cli.text.squad import squad_records
-from sqbert_cli.text.tables import Lines, Rows, csv_cells, table_rows, tsv_cells, without_end
+from sqbert_cli.text.tables import Lines, Rows, table_rows, without_end
 
 Format: TypeAlias = Literal["auto", "text", "jsonl", "csv", "tsv", "conll", "squad"]
 
@@ -58,8 +58,7 @@ def read_records(
     elif format == "conll":
         yield from conll_records(lines, name)
     else:
-        top = numbered_lines(path) if start.lines else lines
-        yield from _made(format, top, lines, fields, name)
+        yield from _made(format, lines, numbered_lines(path) if start.lines else None, fields, name)
 
 
 def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tuple[Format, Lines] | None:
@@ -90,15 +89,13 @@ def _check_form(format: Format, fields: Fields, name: str) -> None:
         )
 
 
-def _made(format: Format, top: Lines, lines: Lines, fields: Fields, name: str) -> Iterator[Record | BadRecord]:
-    """Make records of lines; those of a table are named by the first of the `top`."""
+def _made(format: Format, lines: Lines, top: Lines | None, fields: Fields, name: str) -> Iterator[Record | BadRecord]:
     if format == "text":
         rows, fields = _line_rows(lines, _plain_text), _plain_fields(fields, name)
     elif format == "jsonl":
         rows = _line_rows(lines, _json_object)
     else:
-        cells = csv_cells if format == "csv" else tsv_cells
-        rows = table_rows(cells(top), cells(lines), fields, name)
+        rows = table_rows(format, lines, top, fields, name)
     for number, row in rows:
         source = f"{name}:{number}"
         yield BadRecord(source, row) if isinstance(row, str) else make_record(row, fields, source)
@@ -166,7 +163,7 @@ def _filled(lines: Lines) -> Lines:
 
 
 def _line_rows(lines: Lines, parse: Callable[[str], dict[str, Any] | str]) -> Rows:
-    return ((number, parse(line) if is_unicode(line) else "not UTF-8") for number, line in _filled(lines))
+    return ((number, parse(line) if is_unicode(line) else NOT_UNICODE) for number, line in _filled(lines))
 
 
 def _plain_text(line: str) -> dict[str, Any]:

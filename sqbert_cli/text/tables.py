@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from functools import partial
+from itertools import chain
 from typing import Any, TypeAlias
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.text.fields import Fields, is_unicode, lack, listed
+from sqbert_cli.text.files import NOT_UNICODE
 
 Lines: TypeAlias = Iterator[tuple[int, str]]
 """Lines with their numbers; bytes that are not UTF-8 have become lone surrogates."""
@@ -19,25 +22,36 @@ Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can swallow
 
 
-def table_rows(top: Table, table: Table, fields: Fields, name: str) -> Rows:
-    """Read the header from the `top`, the rows from the `table`: from the same lines where they follow one another."""
-    _, header = next(_filled(top), (0, None))
+def table_rows(format: str, lines: Lines, top: Lines | None, fields: Fields, name: str) -> Rows:
+    """Name the cells by the header: the first of the `lines`, or of the `top` where they begin further down."""
+    before = lines if top is None else top
+    first = next((line for line in before if line[1].strip()), None)
+    if first is None:
+        return
+    cells = partial(csv_cells, delimiter=_delimiter(first[1])) if format == "csv" else tsv_cells
+    table = cells(chain([first], before))
+    _, header = next(_filled(table), (0, None))
     if header is None:
         return
     columns = _columns(header, fields, name)
-    for number, cells in _filled(table):
-        yield number, _table_row(cells, columns)
+    for number, row in _filled(table if top is None else cells(lines)):
+        yield number, _table_row(row, columns)
+
+
+def _delimiter(header: str) -> str:
+    """Spreadsheets write semicolons where numbers have commas."""
+    return ";" if ";" in header and "," not in header else ","
 
 
 def without_end(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 
 
-def csv_cells(lines: Lines) -> Table:
+def csv_cells(lines: Lines, delimiter: str = ",") -> Table:
     """Number each row by the line on which it starts."""
     csv.field_size_limit(MAX_ROW_CHARACTERS)
     row = _Row(lines)
-    reader = csv.reader(row, strict=True)
+    reader = csv.reader(row, delimiter=delimiter, strict=True)
     while True:
         row.number = row.last = row.characters = 0
         try:
@@ -76,7 +90,7 @@ def _filled(table: Table) -> Table:
 
 def _columns(header: list[str] | str, fields: Fields, name: str) -> list[str]:
     if isinstance(header, str) or not is_unicode("".join(header)):
-        raise SqbertError(f"header of `{name}`: {header if isinstance(header, str) else 'not UTF-8'}")
+        raise SqbertError(f"header of `{name}`: {header if isinstance(header, str) else NOT_UNICODE}")
     if len(set(header)) < len(header):
         raise SqbertError(f"`{name}` has two columns of the same name: {listed(header)}", hint="rename one")
     if unmet := lack(fields, header):
@@ -88,7 +102,7 @@ def _table_row(cells: list[str] | str, columns: list[str]) -> dict[str, Any] | s
     if isinstance(cells, str):
         return cells
     if not is_unicode("".join(cells)):
-        return "not UTF-8"
+        return NOT_UNICODE
     if len(cells) != len(columns):
         return f"{len(cells)} columns, but the header has {len(columns)}"
     return dict(zip(columns, cells, strict=True))

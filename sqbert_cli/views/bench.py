@@ -19,6 +19,7 @@ from sqbert_cli.bench.throughput import Agreement, Throughput
 from sqbert_cli.console import data, printable, talk
 from sqbert_cli.views.tables import plain_table
 
+COLD = "  load: our network is read, or drawn, and handed to the engine; the peak holds both"
 WIDTH = 110
 """Of what is no terminal: a table in a file is not squeezed."""
 
@@ -30,7 +31,7 @@ def show_report(report: Report, *, markdown: bool = False) -> None:
     for shape in dict.fromkeys(one.case.shape for one in report.measurements):
         data.print(Text(_rates(report, shape), "dim"))
     if report.starts:
-        data.print(Text("\nfresh processes, medians", "bold"))
+        data.print(Text.assemble(("\nfresh processes, medians", "bold"), (COLD, "dim")), soft_wrap=True)
         print_table(_starts(report.starts), markdown=markdown)
         print_table(_commands(report.commands), markdown=markdown)
     for name, about in report.models.items():
@@ -67,10 +68,9 @@ def show_comparison(changes: Iterable[Change], baseline: str, *, markdown: bool 
         data.print("the two have no case in common")
 
 
-def show_throughput(events: Iterable[Throughput | Agreement]) -> None:
+def show_throughput(some: Sequence[Throughput | Agreement]) -> None:
     columns = ("seconds", "records a second", "times as fast", "the pipeline's answers")
     table = plain_table("command", right=columns)
-    some = list(events)
     same = {event.name: f"{event.same / event.records:.1%}" for event in some if isinstance(event, Agreement)}
     rates = [event for event in some if isinstance(event, Throughput)]
     for one in rates:

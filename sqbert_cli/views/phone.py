@@ -11,6 +11,7 @@ from sqbert_cli.bench.report import REFERENCE
 from sqbert_cli.bench.statistics import summarise
 from sqbert_cli.console import data, printable, talk
 from sqbert_cli.phone.measure import counted
+from sqbert_cli.phone.result import FEWEST_FOR_DRIFT
 from sqbert_cli.phone.session import Found, PhoneReport, PhoneRun, told
 from sqbert_cli.views.bench import print_table, told_ratio
 from sqbert_cli.views.tables import plain_table
@@ -35,7 +36,7 @@ def show_phone(report: PhoneReport, *, markdown: bool) -> None:
     label = "  (not a Pixel 3)" if is_other else ""
     data.print(Text.assemble(("\n" + processor, "bold"), f"{label}  {about}\n"), soft_wrap=True)
     print_table(_latencies(report), markdown=markdown)
-    for line in _below(report):
+    for line in map(printable, _below(report)):
         data.print(Text(f"- {line}" if markdown else line, "dim"), soft_wrap=True)
     data.print(Text(f"\n{PAPER}", "dim"), soft_wrap=True)
 
@@ -70,10 +71,20 @@ def _latencies(report: PhoneReport) -> Table:
 
 def _verdict(run: PhoneRun) -> str:
     result = run.result
-    is_known = any(one is not None for row in result.watched for one in row)
-    state = "throttled: " + "; ".join(run.signs) if run.signs else "steady" if is_known else "steady, clock unknown"
-    cores = f"on cores {', '.join(map(str, result.affinity))}" if run.is_pinned else "not pinned to the big cores"
-    if 0 < len(result.affinity) < result.threads:
-        cores += ", fewer than threads"
+    cores = f"on cores {', '.join(map(str, result.affinity))}" if result.affinity else ""
+    pinned = "" if run.is_pinned else "not pinned to the big cores"
+    few = "fewer than threads" if 0 < len(result.affinity) < result.threads else ""
+    where = ", ".join(filter(None, (cores, pinned, few)))
     ran = f"{result.runner}, {counted(result.threads)}, on {result.machine}"
-    return f"{ran}: {state}; {cores}; {result.engine}, {result.path}"
+    cut = "" if len(result.watched) == run.wanted else f"{run.counted}; "
+    return f"{ran}: {cut}{_state(run)}; {where}; {result.engine}, {result.path}"
+
+
+def _state(run: PhoneRun) -> str:
+    watched = run.result.watched
+    if run.signs:
+        return f"throttled: {'; '.join(run.signs)}"
+    if len(watched) < FEWEST_FOR_DRIFT:
+        return "too few runs to tell whether it was steady"
+    is_known = any(one is not None for row in watched for one in row)
+    return "steady" if is_known else "steady, clock unknown"

@@ -23,6 +23,7 @@ from sqbert_cli.bulk.plan import Reading, Shard, cut, named
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import QuestionFields
+from sqbert_cli.text.files import NOT_UNICODE
 
 lines = {
     "jsonl": st.sampled_from(
@@ -128,7 +129,7 @@ def test_a_bad_line_is_kept_to_the_byte(tmp_path: Path) -> None:
     file.write_bytes(b'{"text": "a"}\n{"no": 1}\r\n\xff\xfe"\n')
     bad = [
         BadRecord(f"{file}:2", "no field"),
-        BadRecord(f"{file}:3", "not UTF-8"),
+        BadRecord(f"{file}:3", NOT_UNICODE),
         BadRecord(f"{file}: question 7", "odd"),
     ]
     write_bad(str(tmp_path / "bad.jsonl"), Shard("x", str(file), 1, 14, 2), bad)

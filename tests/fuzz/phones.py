@@ -70,7 +70,7 @@ def _marked(data: bytes) -> object:
 
 def _result(data: bytes) -> object:
     text = data.decode(errors="replace")
-    result = read_result(Ran(len(data) % 3, text, text[:200]))
+    result = read_result(Ran(len(data) % 3, text, text[:200]), "native", "")
     signs = throttling(result, 2_000_000, [])
     return len(result.models), len(signs)
 
