@@ -10,10 +10,21 @@ for result in classify(model, ["I loved every minute of it"]):
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqbert_cli.api import Record, classify, classify_any, embed, fill_masks, find_answers, find_entities, load
+    from sqbert_cli.api import (
+        BadRecord,
+        Record,
+        classify,
+        classify_any,
+        embed,
+        fill_masks,
+        find_answers,
+        find_entities,
+        load,
+    )
 
 __all__ = [
-    "Record", "__version__", "classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load",
+    "BadRecord", "Record", "__version__", "classify", "classify_any", "embed", "fill_masks", "find_answers",
+    "find_entities", "load",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -15,9 +15,11 @@ from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.predict.masks import fill_masks
 from sqbert_cli.predict.texts import classify
 from sqbert_cli.predict.vectors import embed
-from sqbert_cli.records import Record
+from sqbert_cli.records import BadRecord, Record
 
-__all__ = ["Record", "classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load"]
+__all__ = [
+    "BadRecord", "Record", "classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load",
+]  # fmt: skip
 
 
 def load(

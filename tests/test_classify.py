@@ -324,8 +324,12 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "records"), [("tiny", 60_000), ("sqbert-small", 2_400)])
-def test_memory_stays_flat_over_many_records(model: str, records: int, tiny_model: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "first", "records", "slack"), [("tiny", 8_000, 24_000, 20), ("sqbert-small", 300, 1_200, 40)]
+)
+def test_memory_stays_flat_over_many_records(
+    model: str, first: int, records: int, slack: int, tiny_model: Path
+) -> None:
     with piped("classify", tiny_model if model == "tiny" else model) as pipe:
-        peaks = many(pipe, records, (records // 4,))
-    assert peaks[records] - peaks[records // 4] < 40, f"{peaks} MiB"
+        peaks = many(pipe, records, (first,))
+    assert peaks[records] - peaks[first] < slack, f"{peaks} MiB"

@@ -128,7 +128,8 @@ def children(pid: int) -> list[int]:
 @pytest.mark.slow
 def test_a_run_of_two_machines_loses_one_and_goes_on_with_others(texts: Path, tiny_model: Path, tmp_path: Path) -> None:
     arguments = arguments_of("adamw", texts, tiny_model)
-    arguments[arguments.index("--steps") + 1] = "60"
+    for option, value in (("--steps", "60"), ("--save-steps", "5")):
+        arguments[arguments.index(option) + 1] = value
     ran = run_sqbert(*arguments, "--output", tmp_path / "whole")
     assert ran.status == 0, ran.err
     both = start_machines(2, tmp_path, arguments, "--output", str(tmp_path / "cut"))

@@ -20,9 +20,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sqbert_cli.cli import app
 from tests.conftest import ROOT
+from tests.conftest import command as forked
 
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = README + (ROOT / "weights" / "README.md").read_text()
+DOCUMENTS = "\n".join(
+    [README, *(file.read_text() for file in (ROOT / "weights" / "README.md", *sorted((ROOT / "docs").glob("*.md"))))]
+)
 NUMBER = re.compile(r"-?\d+\.\d+")
 BAR = re.compile(r"━* *")
 
@@ -53,7 +56,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shell")
     (folder / "bin").mkdir()
     script = folder / "bin" / "sqbert"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {sys.executable} -m sqbert_cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *forked()])} "$@"\n')
     script.chmod(0o755)
     return folder
 

@@ -8,7 +8,7 @@ from sqbert_cli.errors import SqbertError
 
 
 class Status(IntEnum):
-    """How the command ends; the README lists them."""
+    """How the command ends; docs/pixel3.md lists them."""
 
     NO_PHONE = 1
     NO_ADB = 10
