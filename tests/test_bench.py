@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from sqbert_cli.batch import Batch
-from sqbert_cli.bench import engines, machine
-from sqbert_cli.bench.cases import Case, Floor, Measurement, Shape, Skipped
+from sqbert_cli.bench import engines, machine, throughput
+from sqbert_cli.bench.cases import Case, Doing, Floor, Measurement, Shape, Skipped
 from sqbert_cli.bench.cold import Start, cold_starts
 from sqbert_cli.bench.flops import encoder_flops, gflop
 from sqbert_cli.bench.measure import measure, random_batch
+from sqbert_cli.bench.plot import plot
 from sqbert_cli.bench.report import Report, compare, read_report, write_report
 from sqbert_cli.bench.statistics import change, speed_ratio, summarise
 from sqbert_cli.bench.subjects import SHAPES, Subject, is_dev_of_sst2, load_subject
@@ -342,6 +344,27 @@ def test_a_result_is_kept_though_nobody_looks_and_an_old_one_though_nothing_was_
     assert len(read_report(tmp_path / "a.json").measurements) == 1
 
 
+def test_rounds_that_were_whole_are_kept_of_a_race_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, ran = tmp_path / "a.jsonl", []
+    file.write_bytes(codecs.BOM_UTF8 + b'{"text": "a"}\n{"text": "b"}\n\n')
+
+    def seconds(command: list[str], output: Path) -> float:
+        ran.append(command)
+        if len(ran) == 2 + 2 + 1:  # two sizes of batches, one round, half of the next
+            raise KeyboardInterrupt
+        return float(len(ran))
+
+    monkeypatch.setattr(throughput, "_seconds", seconds)
+    found = list[object]()
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(throughput.throughput("classify", tmp_path, file, ["float32"], 3))
+    ours, theirs = (event for event in found if not isinstance(event, Doing))
+    assert (ours.name, ours.seconds, ours.records) == ("sqbert classify, float32", (3.0,), 2)  # type: ignore[union-attr]
+    assert (theirs.name, theirs.seconds) == ("pipeline, float32, batches of 1", (4.0,))  # type: ignore[union-attr]
+
+
 def test_where_nothing_was_measured_the_command_fails(tiny_model: Path) -> None:
     ran = run_sqbert("bench", "--models", tiny_model, "--engines", "sqbert", "--lengths", "100000")
     assert ran.status == 1
@@ -359,6 +382,15 @@ def test_a_figure_is_drawn(tiny_model: Path, tmp_path: Path) -> None:
     drawn = figure.read_text()
     assert "<svg" in drawn
     assert "mathdefault" not in drawn  # numbers, not what mathematics is written in
+    assert "<!-- Latency by batch size (length 8, threads " in drawn
+
+
+def test_a_score_that_was_not_measured_is_drawn_as_quoted(tmp_path: Path) -> None:
+    models = {name: {"score": {"value": 92.7, "of": "%", "is_quoted": name == "a"}} for name in ("a", "b")}
+    plot(replace(report(measurement(1.0, model="a"), measurement(2.0, model="b")), models=models), tmp_path / "a.svg")
+    drawn = (tmp_path / "a.svg").read_text()
+    assert "<!-- a (quoted), sqbert -->" in drawn
+    assert "<!-- b, sqbert -->" in drawn
 
 
 @pytest.mark.slow

@@ -325,7 +325,7 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "first", "records", "slack"), [("tiny", 8_000, 24_000, 20), ("sqbert-small", 300, 1_200, 40)]
+    ("model", "first", "records", "slack"), [("tiny", 8_000, 24_000, 20), ("sqbert-small", 600, 1_200, 20)]
 )
 def test_memory_stays_flat_over_many_records(
     model: str, first: int, records: int, slack: int, tiny_model: Path

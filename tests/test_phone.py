@@ -21,6 +21,7 @@ from rich.console import Console
 
 from sqbert_cli.bench.report import compare, read_report, write_report
 from sqbert_cli.commands.bench import bench
+from sqbert_cli.commands.bench_phone import purging
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.phone.adb import GONE, Seen, choose, complaint, find_adb, parse_devices
 from sqbert_cli.phone.cargo import far_from, pack, token_rows, write_rows, write_runner
@@ -395,16 +396,28 @@ def test_a_check_tells_all_problems_and_ends_with_the_first() -> None:
 def test_what_a_purge_leaves_behind_is_told(script: str, status: Status, tmp_path: Path) -> None:
     target = Target(AdbLink(str(program(tmp_path / "adb", script)), "89AB"), parse_facts([]))
     with pytest.raises(PhoneError, match="weights may still be there") as caught:
-        purged(target, "native")
+        purged(target, termux_used=False)
     assert caught.value.status == status
+
+
+def test_a_purge_that_fails_is_how_a_good_run_ends_and_no_other(tmp_path: Path, capsys: Any) -> None:
+    target = Target(AdbLink(str(program(tmp_path / "adb", "echo no >&2; exit 1")), "89AB"), parse_facts([]))
+    course, report = Course("native", (1,), 16, 10, 50, 0.0, force=True, purge=True), PhoneReport({}, {}, "")
+    done = []
+    with pytest.raises(PhoneError, match="weights may still be there"), purging(target, course, report):
+        done.append("the figure is drawn")
+    assert done
+    with pytest.raises(KeyboardInterrupt), purging(target, course, report):
+        raise KeyboardInterrupt
+    assert "weights may still be there" in capsys.readouterr().err
 
 
 def test_a_termux_that_cannot_be_entered_is_no_failure_where_it_was_not_asked_for(tmp_path: Path) -> None:
     adb = program(tmp_path / "adb", f'case "$*" in *run-as*) exit 1;; *forward*) echo 9;; *) {REAL_SHELL};; esac')
     target = Target(AdbLink(str(adb), "89AB", folder=str(tmp_path / "ours")), parse_facts([]), str(adb), "89AB")
-    assert "Termux cannot be looked into" in purged(target, "native").detail
+    assert "Termux cannot be looked into" in purged(target, termux_used=False).detail
     with pytest.raises(PhoneError, match="weights may still be there"):
-        purged(target, "termux")
+        purged(target, termux_used=True)
 
 
 def test_what_was_forced_is_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:

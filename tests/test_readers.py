@@ -244,6 +244,8 @@ def test_semicolons_divide_where_the_header_has_them_alone(start: int, tmp_path:
     assert isinstance(last, Record)
     assert last.fields == {"id": "2", "text": "bad", "n": "1,5"}
     assert texts_of(read("text,a;b\nx;y,1\n", "csv")) == ["x;y"]
+    assert texts_of(read('"a;x\nb",text\n1,c;d\n', "csv")) == ["c;d"]
+    assert texts_of(read('"text; raw"\na;b\n', "csv", text="text; raw")) == ["a;b"]
 
 
 def test_broken_quotes_and_nul_do_not_end_a_table() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sqbert_cli.process import SPINS
+from sqbert_cli.process import SETTINGS, SPINS, environment_of_others, keep_few_kernels, wait_briefly
 from tests.conftest import ROOT
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -112,6 +112,19 @@ def test_waiting_threads_soon_leave_the_processor_to_others(place: Path, own: di
         cwd=place, env=environment(OMP_DISPLAY_ENV="verbose", **own), capture_output=True, timeout=300,
     )  # fmt: skip
     assert f"GOMP_SPINCOUNT = '{spins}'" in ended.stderr.decode()
+
+
+def test_programs_of_others_are_run_as_they_are_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    before = environment_of_others()
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # somebody else's
+    keep_few_kernels()
+    wait_briefly()
+    after = environment_of_others()
+    for name in SETTINGS:
+        monkeypatch.delenv(name)
+    assert after == before | {"GOMP_SPINCOUNT": "7"}
 
 
 def on_terminal(place: Path, columns: int, *arguments: str, **values: str) -> str:

@@ -150,6 +150,8 @@ def test_nli_files_of_every_spelling(tmp_path: Path) -> None:
     assert "none of entailment, neutral, contradiction" in dataset.dev[0].bad[0].reason
     (tmp_path / "e.csv").write_text('"premise","hypothesis","label"\n"a, b","c","neutral"\n')
     assert read_nli(tmp_path / "e.csv").records[0].text == "a, b"
+    (tmp_path / "f.csv").write_text("premise;hypothesis;label\na, b;c;neutral\n")
+    assert read_nli(tmp_path / "f.csv").records[0].text == "a, b"
     (tmp_path / "d.tsv").write_text("one\ttwo\n")
     with pytest.raises(SqbertError, match="does not name its columns"):
         choose_dataset("nli", Source(train=[tmp_path / "d.tsv"]))

@@ -20,6 +20,7 @@ from sqbert_cli.bench.cases import Doing, DtypeName, then
 from sqbert_cli.bench.cold import run_python
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord
+from sqbert_cli.text.files import COMPRESSED
 from sqbert_cli.text.readers import read_records
 
 TaskName = Literal["classify", "ner"]
@@ -60,11 +61,13 @@ def throughput(
     """
     records = _count(file)
     with TemporaryDirectory() as scratch:
-        tried: dict[int, float] = {}
+        part, tried = Path(scratch) / "part.jsonl", dict[int, float]()
+        with file.open("rb") as lines:
+            part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
         sizes = [size for size, smaller in zip(BATCH_SIZES, (0, *BATCH_SIZES), strict=False) if smaller < records]
         for size in sizes:  # those whose batches are others
             yield Doing(f"the pipeline with batches of {size}", len(tried), len(sizes))
-            tried[size] = _tried(task, folder, file, size, Path(scratch))
+            tried[size] = _seconds(_pipeline(task, folder, part, size), Path(scratch) / "tried")
         commands = dict(_commands(task, folder, file, dtypes, min(tried, key=tried.__getitem__)))
         outputs = {name: Path(scratch) / str(number) for number, name in enumerate(commands)}
         times: dict[str, list[float]] = {name: [] for name in commands}
@@ -85,23 +88,17 @@ def throughput(
 
 
 def _count(file: Path) -> int:
-    """How many records there are; each line must be one, so that both give as many answers."""
-    number, hint = 0, "expected JSONL with a `text` in each line"
-    for number, record in enumerate(read_records(file, "jsonl"), 1):
+    """How many records there are; each line that is not blank must be one, so that both give as many answers."""
+    records, hint = 0, "expected JSONL with a `text` in each line"
+    if file.suffix.lower() in COMPRESSED:
+        raise SqbertError(f"`{file}` is compressed, which the pipeline does not read", hint="unpack it first")
+    for record in read_records(file, "jsonl"):
         if isinstance(record, BadRecord):
             raise SqbertError(f"{record.source}: {record.reason}", hint=hint)
-        if record.source != f"{file}:{number}":
-            raise SqbertError(f"{file}:{number}: no text", hint=hint)
-    if not number:
+        records += 1
+    if not records:
         raise SqbertError(f"`{file}` is empty", hint=hint)
-    return number
-
-
-def _tried(task: TaskName, folder: Path, file: Path, batch_size: int, scratch: Path) -> float:
-    part = scratch / "part.jsonl"
-    with file.open("rb") as lines:
-        part.write_bytes(b"".join(islice(lines, TRIED_LINES)))
-    return _seconds(_pipeline(task, folder, part, batch_size), scratch / "tried")
+    return records
 
 
 def _commands(
@@ -149,8 +146,8 @@ def main(task: TaskName, folder: str, file: str, batch_size: str) -> None:
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     settings = {"aggregation_strategy": "first"} if task == "ner" else {}
     pipe = transformers.pipeline(PIPELINES[task], model=folder, dtype=torch.float32, device="cpu", **settings)  # type: ignore[call-overload]
-    with open(file, encoding="utf-8") as lines:
-        texts = (json.loads(line)["text"] for line in lines)
+    with open(file, encoding="utf-8-sig") as lines:
+        texts = (json.loads(line)["text"] for line in lines if line.strip())
         for found in pipe(texts, batch_size=int(batch_size), **({} if task == "ner" else {"truncation": True})):
             print(json.dumps(_fields(found)))
 

@@ -8,10 +8,14 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from sqbert_cli.phone.course import Course
 from sqbert_cli.phone.problems import PhoneError
 from sqbert_cli.phone.target import Target, find_target, public_key, setup_lines, ssh_files
+
+if TYPE_CHECKING:
+    from sqbert_cli.phone.session import PhoneReport
 
 DEFAULT_MODELS = ("squeezebert-base", "bert-base")
 
@@ -66,7 +70,7 @@ def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
     before = read_comparable(wish.compare, report.baseline, is_ours) if wish.compare else None
     if before is not None and REFERENCE not in models:
         show_warning(f"without `{REFERENCE}` among `--models` no change can be told: a phone is compared beside it")
-    with purging(target, course) if course.purge else nullcontext():
+    with purging(target, course, report) if course.purge else nullcontext():
         try:
             with (
                 TemporaryDirectory() as folder,
@@ -78,27 +82,31 @@ def _measured(wish: PhoneWish, course: Course, target: Target) -> None:
         finally:  # of a run that was stopped, what there is
             if report.measurements:
                 keep(report, wish.json, lambda: show_phone(report, markdown=wish.markdown))
-    if wish.plot is not None:
-        draw(report, wish.plot)
-    if before is not None:
-        show_changes(before, report, markdown=wish.markdown)
+        if wish.plot is not None:
+            draw(report, wish.plot)
+        if before is not None:
+            show_changes(before, report, markdown=wish.markdown)
 
 
 @contextmanager
-def purging(target: Target, course: Course) -> Iterator[None]:
+def purging(target: Target, course: Course, report: PhoneReport) -> Iterator[None]:
     """Leave nothing of ours there. Where that fails it is told, and how the command ends if all else went well."""
     from sqbert_cli.phone.session import Found, purged
     from sqbert_cli.views.phone import show_found
+
+    def purge() -> None:
+        used = course.runtime in ("termux", "both") or any(run.result.runner == "termux" for run in report.runs)
+        show_found(purged(target, termux_used=used))
 
     try:
         yield
     except BaseException:
         try:
-            show_found(purged(target, course.runtime))
+            purge()
         except PhoneError as error:
             show_found(Found("purge", error.message, False, error.hint))
         raise
-    show_found(purged(target, course.runtime))
+    purge()
 
 
 @contextmanager

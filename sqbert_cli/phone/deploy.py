@@ -85,7 +85,7 @@ def checked(link: Link, command: str, what: str, *, source: Path | None = None, 
 def failure(ran: Ran, what: str) -> PhoneError:
     said = _reason(ran.err.splitlines())
     if "No space left" in ran.err or "Disk quota" in ran.err:
-        return PhoneError(Status.NO_SPACE, f"{what}: the phone's storage is full", "make room, or use `--purge`")
+        return PhoneError(Status.NO_SPACE, f"{what}: the device's storage is full", "make room, or use `--purge`")
     return PhoneError(Status.RUNNER_FAILED, f"{what}: {said or f'status {ran.status}'}")
 
 

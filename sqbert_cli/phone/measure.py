@@ -110,7 +110,7 @@ def _time(errand: Errand, runtime: Runtime, threads: int) -> Iterator[Event]:
     report.runs.append(run)
     report.conditions.append(ask_conditions(errand.target.link))  # after what is to be kept is kept
     run.signs.extend(sign for sign in report.conditions[-1].too_warm() if sign not in signs)
-    yield Found(f"{runtime.name}, {counted(threads)}", f"timed, {run.counted} of each model")
+    yield Found(f"{runtime.name}, {counted(threads)}", f"timed, of each model {run.counted}")
 
 
 def _carried_out(errand: Errand, runtime: Runtime, threads: int, runs: int) -> tuple[Result, dict[str, float]]:

@@ -87,11 +87,11 @@ def _no_mark(ran: Ran, runtime: PhoneEngineName, remedy: str) -> PhoneError:
     if ran.status in (124, 137):
         return _killed(ran.seconds, runtime)
     if "xec format error" in said or "not executable" in said:
-        return PhoneError(Status.WRONG_ARCHITECTURE, f"it cannot run the native program: {said}")
+        return PhoneError(Status.WRONG_ARCHITECTURE, f"the device cannot run the native program: {said}")
     if "No space left" in ran.err:
-        return PhoneError(Status.NO_SPACE, "its storage is full", "make room, or use `--purge`")
+        return PhoneError(Status.NO_SPACE, "the device's storage is full", "make room, or use `--purge`")
     if said:
-        return PhoneError(Status.RUNNER_FAILED, f"the run failed there: {said}")
+        return PhoneError(Status.RUNNER_FAILED, f"the run failed on the device: {said}")
     return PhoneError(
         Status.LOST,
         "the result did not come back whole: the way there broke, or something ended the run",

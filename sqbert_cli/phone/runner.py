@@ -123,7 +123,7 @@ class Subject:
         mask = torch.tensor([[int(place < real) for place in range(len(row))] for real, row in rows])
         self.inputs = [(ids[[row]], mask[[row]], torch.zeros_like(ids[[row]])) for row in range(len(rows))]
         self.first_ms = milliseconds(self.run)
-        self.found = [self.network("logits", *one)[0] for one in self.inputs]
+        self.others = [self.network("logits", *one)[0] for one in self.inputs[1:]]
 
     def load(self, path: str) -> None:
         from sqbert_cli.model.config import HeadConfig, SqueezeBertConfig
@@ -145,7 +145,7 @@ class Subject:
     def result(self) -> dict[str, Any]:
         """The logits of the first row are those of the last run."""
         names = ("name", "model_type", "load_ms", "first_ms", "times_ms")
-        logits = [row.tolist() for row in (self.last, *self.found[1:])]
+        logits = [row.tolist() for row in (self.last, *self.others)]
         return {"logits": logits, **{name: getattr(self, name) for name in names}}
 
 

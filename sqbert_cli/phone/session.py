@@ -167,10 +167,10 @@ def _by_our_program(target: Target) -> Iterator[Runtime | Found]:
     yield Found("native", f"our own program for {target.facts.machine}, through {target.link.name}")
 
 
-def purged(target: Target, choice: RuntimeChoice) -> Found:
+def purged(target: Target, *, termux_used: bool) -> Found:
     """Take away all that is ours, from both places. Raises `PhoneError` where that fails.
 
-    A Termux that cannot be entered is told, but no failure where it was not asked for.
+    A Termux that cannot be entered is told, but no failure where it was not used.
     """
     try:
         purge(target.link)
@@ -178,7 +178,7 @@ def purged(target: Target, choice: RuntimeChoice) -> Found:
             if has_termux(target):
                 purge(enter_termux(target, stack))
     except PhoneError as error:
-        if error.status == Status.NO_TERMUX and choice in ("auto", "native"):
+        if error.status in (Status.NO_TERMUX, Status.HOST_KEY) and not termux_used:
             return Found("purge", f"Termux cannot be looked into: {error.message}", False, error.hint)
         said = f"weights may still be there: {error.message}"
         raise PhoneError(Status(error.status), said, error.hint) from error

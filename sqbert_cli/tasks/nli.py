@@ -16,6 +16,7 @@ from sqbert_cli.tasks.glue import TASKS
 from sqbert_cli.text.fields import FoundFields
 from sqbert_cli.text.files import name_of, read_lines
 from sqbert_cli.text.readers import Format, guess_format, is_stream, read_records
+from sqbert_cli.text.tables import delimiter
 
 COLUMNS = (
     ("premise", "sentence1", "sentence_A", "text"),
@@ -65,7 +66,7 @@ def columns_of(path: Path, format: Format, wanted: Sequence[Sequence[str]]) -> l
         case "jsonl":
             there = KEYS.findall(first)
         case "csv":
-            there = next(csv.reader([first]), [])
+            there = next(csv.reader([first], delimiter=delimiter(first)), [])
         case _:
             there = first.split("\t")
     found = [name for names in wanted for name in [name for name in names if name in there][:1]]

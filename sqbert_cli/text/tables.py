@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
@@ -28,7 +29,7 @@ def table_rows(format: str, lines: Lines, top: Lines | None, fields: Fields, nam
     first = next((line for line in before if line[1].strip()), None)
     if first is None:
         return
-    cells = partial(csv_cells, delimiter=_delimiter(first[1])) if format == "csv" else tsv_cells
+    cells = partial(csv_cells, delimiter=delimiter(first[1])) if format == "csv" else tsv_cells
     table = cells(chain([first], before))
     _, header = next(_filled(table), (0, None))
     if header is None:
@@ -38,9 +39,10 @@ def table_rows(format: str, lines: Lines, top: Lines | None, fields: Fields, nam
         yield number, _table_row(row, columns)
 
 
-def _delimiter(header: str) -> str:
-    """Spreadsheets write semicolons where numbers have commas."""
-    return ";" if ";" in header and "," not in header else ","
+def delimiter(header: str) -> str:
+    """Spreadsheets write semicolons where numbers have commas. What is in quotes divides nothing."""
+    bare = re.sub(r'"[^"]*("|$)', "", header)
+    return ";" if ";" in bare and "," not in bare else ","
 
 
 def without_end(line: str) -> str:

@@ -86,5 +86,5 @@ def _state(run: PhoneRun) -> str:
         return f"throttled: {'; '.join(run.signs)}"
     if len(watched) < FEWEST_FOR_DRIFT:
         return "too few runs to tell whether it was steady"
-    is_known = any(one is not None for row in watched for one in row)
+    is_known = run.is_pinned and any(one is not None for row in watched for one in row)
     return "steady" if is_known else "steady, clock unknown"
