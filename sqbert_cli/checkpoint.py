@@ -27,7 +27,7 @@ from sqbert_cli.model.names import TIED
 from sqbert_cli.model.network import Network
 from sqbert_cli.model.weights import State, from_disk, in_precision, reference_names, to_disk
 from sqbert_cli.tensors import read_tensors
-from sqbert_cli.text.tokenizer import Tokenizer
+from sqbert_cli.text.tokenizer import AS_JSON, Tokenizer
 
 ARCHITECTURES: dict[HeadKind, str] = {
     "sequence": "ForSequenceClassification",
@@ -158,8 +158,10 @@ def _normalizing(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """What transformers' settings say to `Tokenizer.read`; none where another class than BERT's reads the JSON."""
     values = read_tokenizer_values(folder)
     name = values.get("tokenizer_class") or config.get("tokenizer_class") or "BertTokenizer"
-    if (folder / "tokenizer.json").is_file() and str(name).removesuffix("Fast") not in BERTS:
-        return {}
+    if str(name).removesuffix("Fast") not in BERTS:
+        if (folder / "tokenizer.json").is_file():
+            return {}
+        raise SqbertError(f"`{folder}`: its tokenizer, `{name}`, is told by a `tokenizer.json` only", hint=AS_JSON)
     accents = values.get("strip_accents")
     return {
         "lowercase": bool(values.get("do_lower_case", True)),

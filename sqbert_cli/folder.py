@@ -40,6 +40,8 @@ def weights_file(folder: Path) -> Path:
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
+    if any((folder / f"{name}.index.json").is_file() for name in WEIGHTS):
+        raise SqbertError(f"`{folder}` has its weights in several files, which is not supported")
     raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
 
 

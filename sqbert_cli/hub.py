@@ -21,7 +21,10 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import digest_of
 from sqbert_cli.folder import WEIGHTS
 
-SMALL_FILES = ("config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json", "training.json", "README.md")
+SMALL_FILES = (
+    "config.json", "tokenizer.json", "vocab.txt", "added_tokens.json", "tokenizer_config.json", "training.json",
+    "README.md",
+)  # fmt: skip
 FULL = ("does not fit on the disk of", "free some space, or name another folder with `HF_HOME`")
 CLOSED = ("cannot be written to", "name another folder with `HF_HOME`")
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")

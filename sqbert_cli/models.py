@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,7 +28,7 @@ from sqbert_cli.places import (
     shipped_models,
     sweep_pulled,
 )
-from sqbert_cli.summary import CARD_FILE, ORIGIN_FILE, place_of, read_origin, read_summary
+from sqbert_cli.summary import CARD_FILE, ORIGIN_FILE, head_fields, place_of, read_origin, read_summary
 from sqbert_cli.text.fields import listed
 
 
@@ -54,7 +55,8 @@ def find_model(name: str | None = None, *, offline: bool = False, any_family: bo
         try:
             return _from_hub(repository, offline or hub.is_offline(), any_family)
         except SqbertError as error:
-            raise SqbertError(error.message, hint=f"{_meant(name)}{error.hint or ''}" or None) from error
+            hint = f"{_meant(name)}there is no folder of that name; {error.hint or ''}".rstrip("; ")
+            raise SqbertError(error.message, hint=hint) from error
     raise _no_model(name, list(shipped))
 
 
@@ -80,6 +82,7 @@ def describe(name: str | None = None, *, offline: bool = False) -> dict[str, Any
     return read_summary(place_of(checkpoint.name, folder)) | {
         "parameters": sum(parameter.numel() for parameter in checkpoint.network.parameters()),
         "config": checkpoint.config.to_dict(),
+        "heads": head_fields(checkpoint.heads, checkpoint.config.max_position_embeddings),
     }
 
 
@@ -127,7 +130,7 @@ def _remember(name: HubName, commit: str) -> None:
     if name.revision == commit:
         return
     if not name.last_seen.is_file() or name.last_seen.read_text() != commit:
-        with whole_file(name.last_seen) as file:
+        with suppress(OSError), whole_file(name.last_seen) as file:  # it is for later: the model is there
             file.write(commit.encode())
 
 

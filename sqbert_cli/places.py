@@ -123,7 +123,7 @@ def remove_pulled(one: Pulled) -> int:
     root = one.folder.parent
     for file in root.glob("*.commit"):
         if unquote(file.stem) in one.revisions:
-            file.unlink()
+            file.unlink(missing_ok=True)
     with TemporaryDirectory(dir=root, prefix=f".{one.commit}.", suffix=UNFINISHED) as temporary:  # whole, or gone
         one.folder.rename(Path(temporary) / one.commit)
     sweep(root, name=f"{one.commit}.")

@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from sqbert_cli.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import whole_file
-from sqbert_cli.model.config import GROUP_FIELDS, HeadConfig
+from sqbert_cli.model.config import GROUP_FIELDS, HeadConfig, SqueezeBertConfig
 from sqbert_cli.model.network import Network, initialise
+from sqbert_cli.models import describe
 from sqbert_cli.text.tokenizer import Tokenizer
 
 ROW = (torch.tensor([[2, 7, 8, 9, 3]]), torch.ones(1, 5, dtype=torch.long), torch.zeros(1, 5, dtype=torch.long))
@@ -258,6 +259,44 @@ def test_a_vocabulary_alone_makes_the_same_tokenizer(tiny_model: Path, vocabular
     (tmp_path / "vocab.txt").write_bytes((vocabulary / "vocab.txt").read_bytes())
     texts = ["The film was GOOD!", "unlike  it\tvery"]
     assert read_checkpoint(tmp_path).tokenizer.encode(texts) == Tokenizer.read(vocabulary).encode(texts)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        (
+            "tokenizer_config.json",
+            {"tokenizer_class": "BertJapaneseTokenizer"},
+            "its tokenizer, `BertJapaneseTokenizer`",
+        ),
+        ("added_tokens.json", {"good": 9, "<e1>": 99}, "adds what is told by a `tokenizer.json` only: `<e1>`$"),
+        ("added_tokens.json", ["<e1>"], "cannot be read"),
+    ],
+)
+def test_a_vocabulary_alone_is_refused_where_it_would_be_read_otherwise(
+    file: str, content: object, said: str, tiny_model: Path, vocabulary: Path, tmp_path: Path
+) -> None:
+    write_checkpoint(read_checkpoint(tiny_model), tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_bytes((vocabulary / "vocab.txt").read_bytes())
+    (tmp_path / file).write_text(json.dumps(content))
+    with pytest.raises(SqbertError, match=said):
+        read_checkpoint(tmp_path)
+
+
+def test_a_padding_id_that_is_none_is_the_first() -> None:
+    read = SqueezeBertConfig.from_dict({"model_type": "bert", "hidden_size": 768, "pad_token_id": None})
+    assert read.pad_token_id == 0
+
+
+def test_the_heads_of_a_pickle_are_told_once_it_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
+    write_checkpoint(read_checkpoint(tiny_model), tmp_path)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("heads")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert [head["labels"] for head in describe(str(tmp_path))["heads"]] == [["negative", "positive"]]
 
 
 def test_a_missing_head_says_what_there_is(tiny_model: Path) -> None:

@@ -218,7 +218,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
                 json.dumps({"weight_map": {"a": f"../{folder.name}.safetensors"}}).encode(),
             )(folder),
         )[1],
-        "has no weights",
+        "has its weights in several files",
     ),
     "odd scores": (set_config(heads={"h": {"kind": "sequence", "labels": [["x"]]}}), "are not names that differ"),
 }

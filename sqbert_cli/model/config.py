@@ -133,6 +133,7 @@ class SqueezeBertConfig:
             raise SqbertError(f"config: embedding_size {embedding_size} differs from hidden_size")
         _refuse_unsupported_bert(values)
         known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        known["pad_token_id"] = known.get("pad_token_id") or 0  # transformers may have none
         if model_type == "bert":
             known.update(dict.fromkeys(GROUP_FIELDS, 1))
         return cls(**known)

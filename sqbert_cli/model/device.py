@@ -35,7 +35,7 @@ def choose_device(name: DeviceName) -> torch.device:
 def choose_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     """`auto` is float32, but bfloat16 on a GPU that computes in it."""
     if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
     if name not in get_args(DtypeName):
         raise SqbertError(f"no precision `{name}`", hint=f"expected {', '.join(get_args(DtypeName))}")

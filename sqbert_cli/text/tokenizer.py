@@ -22,6 +22,8 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import check_size
 
 MASK = "[MASK]"
+ADDED = "added_tokens.json"
+AS_JSON = "where transformers has a fast tokenizer for it, its `save_pretrained` writes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Tokenizer:
             raise SqbertError(f"`{folder}` has no tokenizer", hint="expected `tokenizer.json` or `vocab.txt`")
         check_size(file if file.is_file() else vocabulary)
         pieces = _parse(file) if file.is_file() else _from_vocabulary(vocabulary, **settings)
+        _check_added(folder / ADDED, pieces)
         pieces.no_truncation()
         pieces.no_padding()
         cls_id, sep_id = pieces.token_to_id("[CLS]"), pieces.token_to_id("[SEP]")
@@ -162,6 +165,20 @@ def _parse(file: Path) -> PieceTokenizer:
         return PieceTokenizer.from_buffer(file.read_bytes())
     except Exception as error:  # tokenizers raises plain `Exception` for a file that it cannot parse
         raise SqbertError(f"`{file}` is not a tokenizer: {error}") from error
+
+
+def _check_added(file: Path, pieces: PieceTokenizer) -> None:
+    """Raise `SqbertError` where transformers would know more pieces than the vocabulary has."""
+    if not file.is_file():
+        return
+    check_size(file)
+    try:
+        lost = [name for name in dict(json.loads(file.read_bytes())) if pieces.token_to_id(name) is None]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SqbertError(f"`{file}` cannot be read: {error}") from error
+    if lost:
+        names = ", ".join(f"`{name}`" for name in lost[:3])
+        raise SqbertError(f"`{file}` adds what is told by a `tokenizer.json` only: {names}", hint=AS_JSON)
 
 
 def _from_vocabulary(file: Path, **settings: Any) -> PieceTokenizer:

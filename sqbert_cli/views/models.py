@@ -56,8 +56,9 @@ def show_list(models: Iterable[Mapping[str, Any]]) -> None:
             table.add_row(name, about["origin"], Text("cannot be used", "red"))
             problems.append(Text.assemble(name, f": {printable(problem)}"))
             continue
-        heads = ", ".join(head["name"] for head in about["heads"]) or "none"
-        count = "?" if about["parameters"] is None else f"{about['parameters'] / 1e6:,.1f} M"
+        is_read = about["parameters"] is not None  # of a pickle nothing is, until it is loaded
+        heads = ", ".join(head["name"] for head in about["heads"]) or ("none" if is_read else "?")
+        count = "?" if not is_read else f"{about['parameters'] / 1e6:,.1f} M"
         cells = (heads, ", ".join(_best(about["scores"])), str(about["made_by"].get("command", "")))
         table.add_row(name, about["origin"], count, _megabytes(about), *(Text(printable(cell)) for cell in cells))
     data.print(table)
