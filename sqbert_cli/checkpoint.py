@@ -10,7 +10,7 @@ README.md          the model card (optional)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,9 @@ class Checkpoint:
     """A network with its heads and its tokenizer."""
 
     name: str
-    network: Network
+    network: Network = field(repr=False)
     heads: tuple[HeadConfig, ...]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer = field(repr=False)
 
     @property
     def device(self) -> torch.device:

@@ -288,7 +288,7 @@ def test_what_a_program_may_get_wrong_is_told(settings: dict[str, Any], said: st
 
 @pytest.mark.parametrize("item", [None, 3.5, ("a", "b")])
 def test_what_is_no_record_is_told(item: Any, tiny_model: Path) -> None:
-    with pytest.raises(TypeError, match="records are texts, or of the class `Record`, not"):
+    with pytest.raises(TypeError, match="record 2: records are texts, or of the class `Record`, not"):
         list(classify(load(str(tiny_model)), ["good", item]))
 
 

@@ -234,6 +234,15 @@ def test_a_row_of_another_width_is_bad(format: Format, tab: str) -> None:
     assert texts_of(records) == ["1 columns, but the header has 2", "3 columns, but the header has 2", "right"]
 
 
+@pytest.mark.parametrize("header", ["id,text", '"text";"id"', "label\ttext"])
+def test_a_table_in_a_pipe_is_not_taken_for_texts(header: str) -> None:
+    with pytest.raises(SqbertError, match="seems to be a table with a column `text`") as caught:
+        read(f"{header}\n1,2\n", "auto")
+    assert "--input-format" in str(caught.value.hint)
+    assert texts_of(read(f"{header}\n", "text")) == [header]
+    assert texts_of(read("the text, all of it\n", "auto")) == ["the text, all of it"]
+
+
 @pytest.mark.parametrize("start", [0, 2])
 def test_semicolons_divide_where_the_header_has_them_alone(start: int, tmp_path: Path) -> None:
     file = tmp_path / "a.csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import TypeAlias, TypeVar
 
 from sqbert_cli.records import BadRecord, Record
@@ -21,15 +22,16 @@ def in_order(
     """
     if isinstance(records, str):
         raise TypeError("records is one string; put it into a list")
-    for chunk in (live_chunks if live else chunks)(map(_record, records)):
+    for chunk in (live_chunks if live else chunks)(map(_record, records, count(1))):
         answers = answer([record for record in chunk if isinstance(record, Record)])
         for record in chunk:
             yield next(answers) if isinstance(record, Record) else record
 
 
-def _record(item: Record | BadRecord | str) -> Record | BadRecord:
+def _record(item: Record | BadRecord | str, number: int) -> Record | BadRecord:
     if isinstance(item, str):
         return Record(item, fields={"text": item})
     if not isinstance(item, (Record, BadRecord)):
-        raise TypeError(f"records are texts, or of the class `Record`, not {type(item).__name__}: {item!r}")
+        kind = type(item).__name__
+        raise TypeError(f"record {number}: records are texts, or of the class `Record`, not {kind}: {item!r}")
     return item

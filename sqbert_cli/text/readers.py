@@ -70,7 +70,20 @@ def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tup
             return None
         guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
         format, lines = guess(first[0][1], name_of(path)), chain(first, lines)
+        if format == plain == "text":
+            _refuse_table(first[0][1], fields, name_of(path))
     return plain if format == "text" else format, lines
+
+
+def _refuse_table(line: str, fields: Fields, name: str) -> None:
+    """Raise `SqbertError` for a first line that names the column of the texts beside others."""
+    for format, between in (("csv", ","), ("csv", ";"), ("tsv", "\t")):
+        cells = [cell.strip(' "') for cell in without_end(line).split(between)]
+        if len(cells) > 1 and fields.text in cells:
+            raise SqbertError(
+                f"`{name}` seems to be a table with a column `{fields.text}`, and no ending tells",
+                hint=f"say so: `--input-format {format}`; if each line is a text: `--input-format text`",
+            )
 
 
 def _check_form(format: Format, fields: Fields, name: str) -> None:
