@@ -77,6 +77,12 @@ def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
         assert expected in notes
 
 
+def test_a_file_is_named_once_where_its_size_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{number},{'xy'[number % 2]}\n" for number in range(40)))
+    dataset = choose_dataset(None, Source(train=[tmp_path / "a.csv"], fields=fields_of(None)))
+    assert [line.count("a.csv") for line in counts_of(dataset)] == [1, 1]
+
+
 def test_entities_that_dev_has_and_train_has_not(tmp_path: Path) -> None:
     train = write_conll(tmp_path / "a", [[("Ann", "B-PER")]] * 3)
     dev = write_conll(tmp_path / "b", [[("Ann", "B-ORG")]])
