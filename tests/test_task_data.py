@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sqbert_cli.commands.finetune_runs import show_datasets
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
 from sqbert_cli.records import Record
@@ -77,10 +79,14 @@ def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
         assert expected in notes
 
 
-def test_a_file_is_named_once_where_its_size_is_told(tmp_path: Path) -> None:
+def test_a_file_is_named_once_where_its_size_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{number},{'xy'[number % 2]}\n" for number in range(40)))
     dataset = choose_dataset(None, Source(train=[tmp_path / "a.csv"], fields=fields_of(None)))
-    assert [line.count("a.csv") for line in counts_of(dataset)] == [1, 1]
+    show_datasets([dataset])
+    alone = capsys.readouterr().err.replace("\n", "")
+    show_datasets([dataset, replace(dataset, name="second")])
+    both = capsys.readouterr().err.replace("\n", "")
+    assert (alone.count("a.csv:"), both.count("a.csv:"), both.count("second:")) == (2, 6, 2)  # train and dev
 
 
 def test_entities_that_dev_has_and_train_has_not(tmp_path: Path) -> None:

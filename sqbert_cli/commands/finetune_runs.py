@@ -17,13 +17,18 @@ from sqbert_cli.training.run import Run, finish_run, round_weights
 from sqbert_cli.views.training import show_scores
 
 
-def show_datasets(datasets: Iterable[Dataset]) -> None:
+def show_datasets(datasets: Sequence[Dataset]) -> None:
     """Say how much there is, and what is wrong with it. Raises `SqbertError` if there is nothing to learn."""
     for dataset in datasets:
         for problem in problems_of(dataset):
             show_warning(problem)
         for line in counts_of(dataset):
-            talk.print(line)
+            talk.print(_of_which(dataset, datasets) + line)
+
+
+def _of_which(dataset: Dataset, datasets: Sequence[Dataset]) -> str:
+    """What goes before the name of a file where there are several tasks."""
+    return f"{dataset.name}: " if len(datasets) > 1 else ""
 
 
 def gather_unlabelled(
@@ -45,12 +50,15 @@ def finish(
 ) -> None:
     """Judge the weights as they are saved, on all that the datasets have for it; save them, and show the scores."""
     round_weights(student, save_dtype)
-    before = {dataset.name: f"{dataset.name}: " if len(datasets) > 1 else "" for dataset in datasets}
     scores = {
-        before[d.name] + split.name: judge(student, split, d.metrics, d.head) for d in datasets for split in d.dev
+        _of_which(d, datasets) + split.name: judge(student, split, d.metrics, d.head)
+        for d in datasets
+        for split in d.dev
     }
     about = {
-        "data": {before[d.name] + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)},
+        "data": {
+            _of_which(d, datasets) + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)
+        },
         "scores": {name: asdict(of_split) for name, of_split in scores.items()},
     }
     finish_run(run, student, save_dtype, {**training, **about})

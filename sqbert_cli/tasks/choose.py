@@ -182,10 +182,7 @@ def read_unlabelled(path: Path, dataset: Dataset, source: Source) -> Split:
 def counts_of(dataset: Dataset) -> list[str]:
     """Say how much there is to learn from, and to be judged by."""
     count = {"token": entity_counts, "span": question_counts}.get(dataset.head.kind, _example_count)
-    return [
-        count(split) if dataset.name in split.name else f"{dataset.name}: {count(split)}"  # named after its file
-        for split in (dataset.train, *dataset.dev)
-    ]
+    return [count(split) for split in (dataset.train, *dataset.dev)]
 
 
 def problems_of(dataset: Dataset) -> list[str]:
