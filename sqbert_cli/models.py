@@ -46,6 +46,10 @@ def find_model(name: str | None = None, *, offline: bool = False, any_family: bo
     if name is None:
         return _shipped_default(shipped)
     if folder := shipped.get(name):
+        if Path(name).is_dir() and not folder.samefile(name):
+            raise SqbertError(
+                f"`{name}` ships with sqbert, and is a folder here", hint=f"the folder's name is `./{name}` too"
+            )
         return folder
     if Path(name).is_dir():
         return Path(name)

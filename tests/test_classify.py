@@ -83,6 +83,18 @@ def test_bad_lines_are_reported_skipped_and_counted(tiny_model: Path, tmp_path: 
     assert errors[-1] == "error: 5 lines were skipped"
 
 
+def test_a_field_that_no_line_has_is_not_told_a_million_times(tiny_model: Path) -> None:
+    lines = '{"review": "good"}\n' * 500
+    ran = run_sqbert("classify", "--model", tiny_model, stdin=lines)
+    *each, last = ran.err.splitlines()
+    assert (ran.status, ran.out, len(each)) == (1, "", 100)
+    assert "found: `review`; name the right one with `--text-field`" in each[-1]
+    assert last == "error: the first 100 lines are all like this: not read on"
+    ran = run_sqbert("classify", "--model", tiny_model, stdin='{"text": "good"}\n' + lines)
+    assert (ran.status, len(jsonl(ran.out))) == (1, 1)
+    assert "500 lines were skipped" in ran.err
+
+
 def test_on_error_fail_stops_at_the_first(tiny_model: Path) -> None:
     lines = '{"text": "good"}\noops\n{"text": "bad"}\n'
     ran = run_sqbert("classify", "--model", tiny_model, "--on-error", "fail", stdin=lines)

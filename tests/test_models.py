@@ -187,6 +187,14 @@ def test_the_shipped_model_is_found_in_a_wheel_and_in_a_checkout(
     with pytest.raises(SqbertError, match="no model `sqbert-smal`") as error:
         models.find_model("sqbert-smal")
     assert str(error.value.hint).startswith("did you mean `sqbert-small`? expected a shipped model (`sqbert-small`)")
+    monkeypatch.chdir(shipped.parent)
+    assert models.find_model("sqbert-small") == shipped
+    (tmp_path / "mine/sqbert-small").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "mine")
+    with pytest.raises(SqbertError, match="ships with sqbert, and is a folder here") as error:
+        models.find_model("sqbert-small")
+    assert error.value.hint == "the folder's name is `./sqbert-small` too"
+    assert models.find_model("./sqbert-small") == Path("sqbert-small")
 
 
 def test_a_folder_is_a_model_and_one_that_is_not_there_is_no_repository(

@@ -26,7 +26,7 @@ from sqbert_cli.training.finetune import Evaluation, finetune, with_heads
 from sqbert_cli.training.guides import Guidance
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.processes import Processes
-from sqbert_cli.training.run import open_run
+from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.settings import FinetuneSettings
 from sqbert_cli.training.teacher import OwnTeacher
 from sqbert_cli.views.training import show_training
@@ -217,3 +217,36 @@ def test_resuming_is_promised_where_there_is_something_to_resume(tmp_path: Path)
             show_training(interrupted(), run)
         assert said in heard.get()
         run.file.touch()
+
+
+def test_ctrl_c_lets_a_step_end_and_be_saved(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset(labels=("negative", "positive"), texts={"negative": "a bad film", "positive": "a good film"})
+    settings = FinetuneSettings(epochs=6, batch_size=2, max_length=32, save_steps=1_000, eval_steps=1_000)
+
+    def start(resume: bool) -> tuple[Run, Iterator[Any]]:
+        run = open_run(tmp_path / "out", torch.device("cpu"), torch.float32, resume=resume)
+        return run, finetune(
+            with_heads(read_checkpoint(tiny_model), [dataset.head], settings), [dataset], settings, run
+        )
+
+    def pressed_in(events: Iterator[Any], step: int, times: int = 1) -> Iterator[Any]:
+        for event in events:
+            yield event
+            if isinstance(event, Step) and event.index == step:
+                for _ in range(times):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    run, events = start(resume=False)
+    with talk.capture() as heard, pytest.raises(KeyboardInterrupt):
+        show_training(pressed_in(events, 5), run)
+    assert "Ctrl-C again ends at once" in heard.get()
+    assert "the same command with `--resume` goes on" in heard.get()
+    assert signal.getsignal(signal.SIGINT) is before
+    run, events = start(resume=True)
+    with talk.capture() as heard, pytest.raises(KeyboardInterrupt):
+        show_training(pressed_in(events, 8, times=2), run)
+    assert "going on from step 5" in heard.get()
+    run, events = start(resume=True)
+    assert next(events).step == 5  # the second Ctrl-C did not wait
+    assert next(event.index for event in events if isinstance(event, Step)) == 6

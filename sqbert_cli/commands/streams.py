@@ -22,6 +22,8 @@ from sqbert_cli.text.files import STDIN, name_of, read_text
 from sqbert_cli.text.readers import Format, is_stream, read_records
 
 Result = TypeVar("Result")
+HOPELESS = 100
+"""So many first lines with the same fault: the others have it too, and nobody reads a million messages."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,13 @@ class Mishaps:
 
     def sort_out(self, results: Iterable[Result | BadRecord], meter: Meter) -> Iterator[Result]:
         """Yield every result, for what makes one whole of them."""
-        for result in results:
+        reasons = set[str]()
+        for number, result in enumerate(results, 1):
             if isinstance(result, BadRecord):
                 self.report(SqbertError(f"{result.source}: {result.reason}"))
+                reasons.add(result.reason)
+                if number == self.count == HOPELESS and len(reasons) == 1:
+                    raise SqbertError(f"the first {HOPELESS} lines are all like this: not read on")
             else:
                 meter.count()
                 yield result

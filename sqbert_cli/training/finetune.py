@@ -118,6 +118,7 @@ def finetune(
             if is_old or step.index % settings.save_steps == 0 or step.index == step.steps:
                 run.save(trainer, identity)
                 saved = time.monotonic()
+            run.heed_stop(trainer, identity)
         run.processes.wait()
         take_best(run, student.network)
     yield Finished(trainer.progress.seconds, trainer.progress.history)

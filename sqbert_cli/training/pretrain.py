@@ -89,6 +89,7 @@ def pretrain(
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
             yield look(step.index)
+        run.heed_stop(trainer, identity)
     yield Finished(trainer.progress.seconds, trainer.progress.history)
 
 

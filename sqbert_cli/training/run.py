@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import tokenizers
@@ -55,6 +56,8 @@ class Run:
     processes: Processes = ALONE
     lock: BaseFileLock | None = field(default=None, repr=False)
     """Of the folder, held by the first process for as long as it lives."""
+    stop: Event = field(default_factory=Event, repr=False)
+    """Set where the run is to end after the step that it is at."""
 
     @property
     def file(self) -> Path:
@@ -99,6 +102,12 @@ class Run:
             "optimiser": trainer.optimiser.state_dict(),
         }
         write_state(self.file, state)
+
+    def heed_stop(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
+        """Where the run is to end, save what a step has brought, and raise `KeyboardInterrupt`."""
+        if self.stop.is_set():
+            self.save(trainer, identity)
+            raise KeyboardInterrupt
 
 
 def open_run(

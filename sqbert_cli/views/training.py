@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -76,10 +77,11 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
     """Show a run while it goes; return how it ended."""
     if run.resume and not run.file.exists():
         show_warning(f"`{run.folder.parent}` holds nothing to resume: starting anew")
-    with _training_bar() as show, _told_of_resume(run):
+    with _training_bar() as show, _told_of_resume(run), _first_interrupt_waits(run) as step_began:
         for event in events:
             match event:
                 case Step():
+                    step_began()
                     show(_step_note(event), event.index, event.steps)
                 case LeftOut():
                     some = ", ".join(event.sources[:LISTED])
@@ -108,6 +110,31 @@ def _told_of_resume(run: Run) -> Iterator[None]:
         saved = run.file.exists()
         talk.print(f"interrupted; {'the same command with `--resume` goes on' if saved else 'nothing was saved yet'}")
         raise
+
+
+@contextmanager
+def _first_interrupt_waits(run: Run) -> Iterator[Callable[[], None]]:
+    """Give what is to be called at each step: from then on the first Ctrl-C lets a step end and be saved.
+
+    Not with several processes, which `torchrun` ends together, nor where Ctrl-C is not to be heard.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_heard = run.processes.count == 1 and callable(before)
+
+    def wait(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        run.stop.set()
+        talk.print("ending when this step is done and saved; Ctrl-C again ends at once")
+
+    def step_began() -> None:
+        if is_heard and not run.stop.is_set():
+            signal.signal(signal.SIGINT, wait)
+
+    try:
+        yield step_began
+    finally:
+        if is_heard:
+            signal.signal(signal.SIGINT, before)
 
 
 def _show_division(event: Divided) -> None:
