@@ -22,7 +22,7 @@ from sqbert_cli.records import Answers, BadRecord, Classification, Entities, Rec
 from sqbert_cli.tasks.classification import decode
 from sqbert_cli.tasks.dataset import Split
 from sqbert_cli.tasks.glue import is_of_another_task
-from sqbert_cli.tasks.masked_words import Draws, hide_words, special_ids, told
+from sqbert_cli.tasks.masked_words import hide, told
 from sqbert_cli.tasks.metrics import Metric, Scores, score
 from sqbert_cli.tasks.span_metrics import score_answers, score_entities
 from sqbert_cli.text.tokenizer import Window
@@ -95,20 +95,18 @@ def _answers(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> list[Ans
 
 def _score_masked(checkpoint: Checkpoint, split: Split, head: HeadConfig) -> Scores:
     """Share of hidden words told at the first guess, and among the first five; the same are hidden each time."""
-    tokenizer = checkpoint.tokenizer
     generator = torch.Generator().manual_seed(HIDING_SEED)
-    special = torch.tensor(special_ids(tokenizer))
     counts = torch.zeros(3, dtype=torch.long)
 
-    def hide(window: Window) -> tuple[Window, Tensor, Tensor]:
+    def hidden(window: Window) -> tuple[Window, Tensor, Tensor]:
         ids = torch.tensor([window.input_ids])
-        shown, chosen = hide_words(
-            ids, torch.isin(ids, special), tokenizer.mask_id, Draws.of(ids.shape, tokenizer.vocab_size, generator)
-        )
+        shown, chosen = hide(checkpoint.tokenizer, ids, generator)
         return Window(shown[0].tolist(), window.token_type_ids), ids[0], chosen[0]
 
     windows = (w for some in encode(checkpoint, split.records, checkpoint.max_length(head)) for w in some)
-    for (_, ids, chosen), states in grouped(map(hide, windows), lambda item: item[0], partial(state_rows, checkpoint)):
+    for (_, ids, chosen), states in grouped(
+        map(hidden, windows), lambda item: item[0], partial(state_rows, checkpoint)
+    ):
         chances = word_chances(checkpoint, head.name, states[chosen])
         counts += torch.tensor([*told(chances, ids[chosen]), int(chosen.sum())])
     first, among_five, total = counts.tolist()

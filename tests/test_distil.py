@@ -52,7 +52,13 @@ def test_diagonal_blocks_are_the_columns_of_the_own_group() -> None:
 
 @pytest.mark.parametrize(
     ("student", "teacher", "pairs"),
-    [(2, 2, [(1, 1), (2, 2)]), (4, 2, [(2, 1), (4, 2)]), (1, 3, [(1, 3)]), (3, 2, [(3, 2)])],
+    [
+        (2, 2, [(1, 1), (2, 2)]),
+        (4, 2, [(2, 1), (4, 2)]),
+        (1, 3, [(1, 3)]),
+        (3, 2, [(1, 1), (3, 2)]),
+        (3, 4, [(1, 2), (2, 3), (3, 4)]),
+    ],
 )
 def test_layers_of_equal_depth_are_matched(student: int, teacher: int, pairs: list[tuple[int, int]]) -> None:
     assert matched_layers(student, teacher) == pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -103,6 +104,11 @@ def test_several_tasks_make_several_heads(tiny_model: Path, three_tasks: list[st
     assert ran.status == 0, ran.err
     assert "dev ner f1" in ran.err
     assert "masked accuracy" in ran.err
+    shares = re.findall(r"(\w+): (\d+) of the steps, [\d.]+ times through", ran.err)
+    assert [name for name, _ in shares] == ["ner", "qa", "mood", "masked", "vectors"]
+    training = json.loads((tmp_path / "out/training.json").read_text())
+    assert sum(int(steps) for _, steps in shares) == training["history"][-1]["step"]
+    assert len(training["hashes"]["examples"]) == len(training["hashes"]["starting weights"]) == 64
     about = json.loads(run_sqbert("models", "info", tmp_path / "out").out)
     assert [(h["name"], h["kind"]) for h in about["heads"]] == [
         ("ner", "token"), ("qa", "span"), ("mood", "sequence"), ("masked", "masked_word"), ("vectors", "vector"),

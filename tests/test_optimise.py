@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,21 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path)
     with pytest.raises(SqbertError, match="step 1: the loss is nan") as caught:
         list(finetune(student, [dataset], settings, Run(tmp_path, torch.device("cpu"), torch.float32)))
     assert "--learning-rate" in str(caught.value.hint)
+
+
+def test_a_gradient_that_is_no_number_leaves_the_weights_as_they_were(tiny_model: Path) -> None:
+    network = read_checkpoint(tiny_model).network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    def losses(step: int) -> Iterator[MicroBatch]:
+        loss = torch.stack([parameter.sum() for parameter in network.parameters()]).sum()
+        loss.register_hook(lambda slope: slope * math.inf)
+        yield MicroBatch(loss, 1)
+
+    trainer = make_trainer(network, OptimiserSettings(learning_rate=1e-3), 10)
+    with pytest.raises(SqbertError, match=r"step 1: the loss is .*, its gradient's length (inf|nan)"):
+        list(optimise(trainer, losses))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_step_that_does_not_fit_is_told(tiny_model: Path) -> None:

@@ -22,8 +22,9 @@ from sqbert_cli.training.lamb import Lamb
 from sqbert_cli.training.objectives import parse_objectives
 from sqbert_cli.training.optimise import Finished
 from sqbert_cli.training.presets import PRESETS, SMALL, choose_settings
-from sqbert_cli.training.pretrain import pretrain
+from sqbert_cli.training.pretrain import HeldOut, pretrain
 from sqbert_cli.training.run import Run
+from sqbert_cli.training.starts import prepare
 from sqbert_cli.views.training import show_training
 from tests.conftest import ROOT, run_sqbert
 from tests.toys import tokens_of
@@ -181,11 +182,14 @@ def test_the_help_tells_the_presets_numbers() -> None:
 
 ODD = {
     "% of the text is held out": "the film was good and very fun .\n" * 40 + "\n" + "a bad film , was it not fun ?\n",
+    "100% of the windows are a single sentence": "the film was good and fun and great .\n" * 40,
     "documents of 9 word pieces in windows of 128 tokens": "the film was good and fun and great .\n" * 40,
 }
 
 
-@pytest.mark.parametrize(("said", "text"), ODD.items(), ids=["one of two documents", "a sentence a line"])
+@pytest.mark.parametrize(
+    ("said", "text"), ODD.items(), ids=["one of two documents", "a sentence a line", "short documents"]
+)
 def test_a_text_that_is_divided_oddly_is_told(said: str, text: str, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(text)
     model = read_checkpoint(tiny_model)
@@ -195,6 +199,28 @@ def test_a_text_that_is_divided_oddly_is_told(said: str, text: str, tiny_model: 
     with talk.capture() as shown:
         show_training([next(pretrain(model, files, settings, run)), Finished(0, [])], run)
     assert said in " ".join(shown.get().split())
+
+
+def test_order_that_is_not_there_is_not_scored(tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("the film was good and fun and great .\n" * 40)
+    model = read_checkpoint(tiny_model)
+    settings = replace(choose_settings("small"), steps=1, seed=1)
+    events = pretrain(
+        prepare(model, settings, None),
+        [tokens_of(tmp_path / "text.txt", model.tokenizer, tmp_path)],
+        settings,
+        Run(tmp_path, CPU, torch.float32),
+    )
+    told = [event.metrics for event in events if isinstance(event, HeldOut)]
+    assert [set(metrics) for metrics in told] == [{"loss", "masked-words loss", "masked accuracy"}] * 2
+
+
+def test_a_text_that_comes_twice_is_refused(tiny_model: Path, corpus: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(corpus.read_bytes())
+    ran = run_sqbert("pretrain", corpus, copy, "--output", tmp_path / "out", "--model", tiny_model)
+    assert ran.status == 1
+    assert f"`{copy}` is the same text as `{corpus}`" in "".join(ran.err.split("\n"))
 
 
 def test_objectives_are_weighed() -> None:

@@ -176,6 +176,24 @@ def test_every_kind_of_run_resumes_to_the_same_bits(
         assert len(straight[-1].history) == 3  # the first is the best, and two were no better
 
 
+def test_what_did_not_fit_goes_on_in_smaller_parts(tiny_model: Path, tmp_path: Path) -> None:
+    dataset = toy_dataset()
+    whole = FinetuneSettings(batch_size=8, save_steps=1, max_length=32)
+
+    def start(settings: FinetuneSettings, resume: bool) -> Iterator[Any]:
+        run = open_run(tmp_path / "out", torch.device("cpu"), torch.float32, resume=resume)
+        return finetune(with_heads(read_checkpoint(tiny_model), [dataset.head], settings), [dataset], settings, run)
+
+    events = start(whole, resume=False)
+    assert [next(events).index for _ in range(3)] == [1, 2, 3]
+    events.close()
+    resumed, step, *_ = start(replace(whole, batch_size=4, accumulation=2), resume=True)
+    assert (resumed.step, step.index) == (2, 3)
+    assert resumed.changes == ("batch_size: was 8, now 4", "accumulation: was 1, now 2")
+    with pytest.raises(SqbertError, match="windows in a step: was 8, now 4"):
+        list(start(replace(whole, batch_size=4), resume=True))
+
+
 def test_short_epochs_are_not_written_out_at_each_step(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

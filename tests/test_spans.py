@@ -100,6 +100,7 @@ def test_a_span_that_begins_with_i_in_a_file_of_b_is_told() -> None:
     assert is_iob2(["O", "B-PER", "I-PER"])
     assert not is_iob2(["O", "I-PER", "B-PER"])
     assert broken(["O", "I-PER", "I-PER", "B-LOC", "I-PER"]) == [1, 4]
+    assert broken(["E-PER", "B-PER", "E-PER", "I-PER", "S-LOC", "L-LOC", "PER", "PER"]) == [0, 3, 5]
 
 
 CONLL = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\nGerman JJ I-NP I-MISC\n\n\nPeter NNP I-NP I-PER\n"

@@ -59,7 +59,7 @@ def test_fields_of_columns_have_no_names(tmp_path: Path) -> None:
 
 
 def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
-    (tmp_path / "a.conll").write_text("Ann B-PER\nsat O\n\nin O\nRome I-LOC\n\nbad\nline x y\n")
+    (tmp_path / "a.conll").write_text("Ann B-PER\nsat O\n\nin O\nRome I-LOC\nLi b-PER\n\nbad\nline x y\n")
     (tmp_path / "b.jsonl").write_text(
         json.dumps({"text": "Annabel sat", "entities": [{"start": 0, "end": 3, "label": "PER"}]}) + "\n"
         + json.dumps({"text": "Bob", "entities": [{"start": 0, "end": 9, "label": "PER"}]}) + "\n"
@@ -70,9 +70,11 @@ def test_the_data_is_looked_through_first(tmp_path: Path) -> None:
     dataset = choose_dataset("ner", source)
     notes = "\n".join(counts_of(dataset) + problems_of(dataset))
     for expected in (
-        "entities: PER 2, LOC 1",
+        "entities: PER 2, LOC 1, b-PER 1",
+        "labels with fewer than 5 examples: `LOC` (1), `PER` (2), `b-PER` (1)",
         f"{tmp_path}/a.conll:5: I-LOC",
-        f"{tmp_path}/a.conll:8: 3 columns",
+        f"{tmp_path}/a.conll:6: b-PER",
+        f"{tmp_path}/a.conll:9: 3 columns",
         f"{tmp_path}/b.jsonl:1: 'Ann' (0-3)",
         f"{tmp_path}/b.jsonl:2: the entity 0-9 is not within the text",
     ):

@@ -12,7 +12,7 @@ import torch
 from sqbert_cli.commands.options import TaskName
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig, ProblemType
-from sqbert_cli.records import BadRecord, Record
+from sqbert_cli.records import BadRecord, Record, Span
 from sqbert_cli.tasks.choose import Source, choose_dataset, fields_of
 from sqbert_cli.tasks.classification import combine, decode, loss, scores, soft_loss, targets, weights_of
 from sqbert_cli.tasks.dataset import Dataset, Split, check, check_known, hold_out, own_dataset, read_split, with_gold
@@ -221,6 +221,9 @@ def test_a_label_is_never_held_out_wholly() -> None:
     for seed in range(5):
         train, dev = hold_out(Split(name="all", records=tuple(records)), seed)
         assert {record.gold for record in dev.records} <= {record.gold for record in train.records}
+    records = [Record(str(number), spans=(Span(0, 1, f"kind {number // 2}"),)) for number in range(40)]
+    train, dev = hold_out(Split(name="all", records=tuple(records)), 42)
+    assert {record.spans for record in dev.records} <= {record.spans for record in train.records}
 
 
 def test_what_is_said_of_one_text_is_held_out_together() -> None:

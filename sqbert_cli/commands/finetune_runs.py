@@ -14,7 +14,7 @@ from sqbert_cli.records import Record
 from sqbert_cli.tasks.choose import Source, counts_of, problems_of, read_unlabelled
 from sqbert_cli.tasks.dataset import Dataset, bad_lines, split_hash
 from sqbert_cli.training.run import Run, finish_run, round_weights
-from sqbert_cli.views.training import show_scores
+from sqbert_cli.views.training import show_scores, told_of_resume
 
 
 def show_datasets(datasets: Sequence[Dataset]) -> None:
@@ -50,11 +50,12 @@ def finish(
 ) -> None:
     """Judge the weights as they are saved, on all that the datasets have for it; save them, and show the scores."""
     round_weights(student, save_dtype)
-    scores = {
-        _of_which(d, datasets) + split.name: judge(student, split, d.metrics, d.head)
-        for d in datasets
-        for split in d.dev
-    }
+    with told_of_resume(run):
+        scores = {
+            _of_which(d, datasets) + split.name: judge(student, split, d.metrics, d.head)
+            for d in datasets
+            for split in d.dev
+        }
     about = {
         "data": {
             _of_which(d, datasets) + split.name: split_hash(split) for d in datasets for split in (d.train, *d.dev)

@@ -141,7 +141,7 @@ def pretrain(
     from sqbert_cli.model.device import choose_device, training_dtype, use_threads
     from sqbert_cli.models import load_checkpoint
     from sqbert_cli.places import cache_folder
-    from sqbert_cli.text.corpus import read_tokens, tokenize
+    from sqbert_cli.text.corpus import read_tokens, refuse_twice, tokenize
     from sqbert_cli.training.distil import student_of
     from sqbert_cli.training.objectives import hides, parse_objectives
     from sqbert_cli.training.presets import SHAPES, choose_settings
@@ -188,14 +188,14 @@ def pretrain(
         for path in text:
             show_tokenizing(path, tokenize(path, student.tokenizer, tokens))
     processes.wait()
-    files = [read_tokens(path, student.tokenizer, tokens) for path in text]
-    finished = show_training(train(student, files, chosen, run, guide), run)
+    files = {path: read_tokens(path, student.tokenizer, tokens) for path in text}
+    refuse_twice(files)
+    finished = show_training(train(student, list(files.values()), chosen, run, guide), run)
     training = {
         "command": "pretrain",
         "teacher": teacher,
         "model": model,
         "text": [path.name for path in text],
-        "text_keys": [file.key for file in files],
         "settings": asdict(chosen),
         "scores": {"held-out text": {"metrics": shares_of(finished.history[-1])}},
         **asdict(finished),

@@ -27,7 +27,13 @@ Power = Annotated[
     ),
 ]
 Epochs = Annotated[
-    float, typer.Option(rich_help_panel=TRAINING, min=0.001, max=10_000, help="Times through the examples.")
+    float,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        min=0.001,
+        max=10_000,
+        help="Times through the examples; with --multi through those of all tasks together.",
+    ),
 ]
 BatchSize = Annotated[
     int,
@@ -91,7 +97,9 @@ StateWeight = Annotated[
 Temperature = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0.1, help="Softens its scores.")]
 EvalSteps = Annotated[
     int | None,
-    typer.Option(rich_help_panel=TRAINING, min=1, help="Default: two evaluations an epoch, ten steps apart."),
+    typer.Option(
+        rich_help_panel=TRAINING, min=1, help="Default: two evaluations an epoch, but at least ten steps apart."
+    ),
 ]
 SaveSteps = Annotated[
     int, typer.Option(rich_help_panel=TRAINING, min=1, help="Steps between two writes of the resume file.")

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -171,10 +171,14 @@ def _divided(groups: list[list[Record]], wanted: int, seed: int) -> tuple[list[R
 
 
 def _count_labels(records: Iterable[Record]) -> Counter[str]:
-    """Numbers are no labels."""
-    return Counter(
-        label for record in records if not isinstance(record.gold, float) for label in labels_of(record.gold)
-    )
+    """In how many examples each is; numbers are no labels."""
+    return Counter(label for record in records for label in _labels(record))
+
+
+def _labels(record: Record) -> Collection[str]:
+    if record.spans is not None:
+        return {span.label for span in record.spans}
+    return () if isinstance(record.gold, float) else labels_of(record.gold)
 
 
 def check(dataset: Dataset) -> list[str]:
@@ -182,10 +186,10 @@ def check(dataset: Dataset) -> list[str]:
     if dataset.head.kind == "sequence":
         _check_labels(dataset)
     notes = [bad_lines(split) for split in (dataset.train, *dataset.dev) if split.bad]
-    if dataset.head.kind == "sequence" and dataset.head.problem_type != "regression":
-        counts = Counter(label for record in dataset.train.records for label in labels_of(record.gold))
-        rare = [f"`{label}` ({counts[label]})" for label in dataset.head.labels if counts[label] < FEW_EXAMPLES]
-        if rare:
+    if dataset.head.kind in ("sequence", "token") and dataset.head.problem_type != "regression":
+        counts = _count_labels(dataset.train.records)
+        known = dataset.head.labels if dataset.head.kind == "sequence" else sorted(counts)
+        if rare := [f"`{label}` ({counts[label]})" for label in known if counts[label] < FEW_EXAMPLES]:
             notes.append(f"labels with fewer than {FEW_EXAMPLES} examples: {first_of(rare, LISTED)}")
     return notes + [note for split in dataset.dev if (note := _duplicates(dataset.train, split))]
 

@@ -67,6 +67,12 @@ def hide_words(
     return shown.where(~is_random, random_words), chosen
 
 
+def hide(tokenizer: Tokenizer, input_ids: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """As `hide_words`, with numbers drawn for it."""
+    special = torch.isin(input_ids, torch.tensor(special_ids(tokenizer)))
+    return hide_words(input_ids, special, tokenizer.mask_id, Draws.of(input_ids.shape, tokenizer.vocab_size, generator))
+
+
 def masked_loss(logits: Tensor, words: Tensor) -> Tensor:
     """Cross-entropy; words that are `NOT_LEARNT` are left out. *Shapes:* (M, V), (M,) -> ()."""
     return functional.cross_entropy(logits.float(), words, ignore_index=NOT_LEARNT)

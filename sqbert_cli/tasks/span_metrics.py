@@ -69,7 +69,8 @@ def score_answers(results: Sequence[Answers]) -> Scores:
     metrics = {"f1": _mean(f1), "exact_match": _mean(exact)}
     if has_none:
         for name, values in (("f1", f1), ("exact_match", exact)):
-            metrics[f"has_answer_{name}"] = _mean([v for v, (_, gold) in zip(values, pairs, strict=True) if gold])
+            if of_answered := [value for value, (_, gold) in zip(values, pairs, strict=True) if gold]:
+                metrics[f"has_answer_{name}"] = _mean(of_answered)
         metrics["no_answer_accuracy"] = _mean([v for v, (_, gold) in zip(exact, pairs, strict=True) if not gold])
     return Scores(metrics)
 

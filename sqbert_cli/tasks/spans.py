@@ -10,7 +10,7 @@ from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
-from sqbert_cli.records import BadRecord, Span
+from sqbert_cli.records import BadRecord, Record, Span
 from sqbert_cli.tasks.dataset import Dataset, Split, make_split, under, with_dev
 from sqbert_cli.tasks.entities import tags_of
 from sqbert_cli.text.conll import split_columns
@@ -18,7 +18,7 @@ from sqbert_cli.text.fields import Fields, QuestionFields
 from sqbert_cli.text.files import name_of
 from sqbert_cli.text.gold import answer_spans, entity_spans, with_spans
 from sqbert_cli.text.readers import FIXED, Format, guess_format, is_stream, read_records
-from sqbert_cli.text.tags import broken, is_iob2
+from sqbert_cli.text.tags import OUTSIDE, broken, is_iob2, is_prefixed
 
 ENTITY_FIELDS, ANSWER_FIELDS = Fields(label="entities"), QuestionFields(label="answers")
 
@@ -92,16 +92,38 @@ def entity_problems(split: Split) -> list[str]:
     """Tags that no scheme has, and spans that cut words; each with its place."""
     return [
         *_listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split)),
+        *_listed(
+            f"`{split.name}`: tags that are taken for kinds of entities, in a file of B- and I-", _bare_tags(split)
+        ),
         *_listed(f"`{split.name}`: entities that cut a word; the whole word counts", _cut_words(split)),
     ]
 
 
 def _broken_tags(split: Split) -> Iterator[str]:
-    tagged = [(record, [split_columns(word.line)[-1] for word in record.words or ()]) for record in split.records]
+    tagged = _tagged(split)
     if any(is_iob2(tags) for _, tags in tagged):
         for record, tags in tagged:
-            file, _, line = record.source.rpartition(":")
-            yield from (f"{file}:{int(line) + index}: {tags[index]}" for index in broken(tags))
+            yield from (_place(record, index, tags) for index in broken(tags))
+
+
+def _bare_tags(split: Split) -> Iterator[str]:
+    tagged = _tagged(split)
+    if any(is_prefixed(tag) for _, tags in tagged for tag in tags):
+        for record, tags in tagged:
+            bare = (index for index, tag in enumerate(tags) if tag != OUTSIDE and not is_prefixed(tag))
+            yield from (_place(record, index, tags) for index in bare)
+
+
+def _tagged(split: Split) -> list[tuple[Record, list[str]]]:
+    """Records of CoNLL's columns with their tags."""
+    return [
+        (record, [split_columns(word.line)[-1] for word in record.words]) for record in split.records if record.words
+    ]
+
+
+def _place(record: Record, index: int, tags: Sequence[str]) -> str:
+    file, _, line = record.source.rpartition(":")
+    return f"{file}:{int(line) + index}: {tags[index]}"
 
 
 def _cut_words(split: Split) -> Iterator[str]:

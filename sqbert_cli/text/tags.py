@@ -50,13 +50,23 @@ def is_iob2(tags: Sequence[str]) -> bool:
     return any(tag.startswith("B-") and split_tag(before)[1] != tag[2:] for before, tag in _with_previous(tags))
 
 
+def is_prefixed(tag: str) -> bool:
+    """Tell a tag of a scheme from a bare name."""
+    return tag.partition("-")[0] in PREFIXES and "-" in tag
+
+
 def broken(tags: Sequence[str]) -> list[int]:
-    """Return the places of I- tags that IOB2 would not have: after O, or after another label."""
+    """Return the places of I-, E- and the like where nothing of their label is open: after O, another's, or an end."""
     return [
         index
         for index, (before, tag) in enumerate(_with_previous(tags))
-        if tag.startswith("I-") and split_tag(before)[1] != tag[2:]
+        if is_prefixed(tag) and split_tag(tag)[0] in ("I", "E") and not _goes_on(before, split_tag(tag)[1])
     ]
+
+
+def _goes_on(before: str, label: str) -> bool:
+    prefix, open_label = split_tag(before)
+    return open_label == label and prefix in ("B", "I")
 
 
 def _with_previous(tags: Sequence[str]) -> Iterable[tuple[str, str]]:

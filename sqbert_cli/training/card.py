@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+MADE_BY = ("command", "task", "model", "teacher", "unlabelled", "vectors_on", "vectors_of", "text")
+
 
 def model_card(name: str, training: Mapping[str, Any]) -> str:
     """Tell in Markdown what a model is, how it was made, and how well it does."""
@@ -14,9 +16,7 @@ def model_card(name: str, training: Mapping[str, Any]) -> str:
         for metric, value in of_split["metrics"].items()
     )
     table = f"\n## Scores\n\n| data | measure | % |\n|---|---|---|\n{scores}" if scores else ""
-    made = "".join(
-        f"- {key}: {training[key]}\n" for key in ("command", "task", "model", "teacher", "text") if training.get(key)
-    )
+    made = "".join(f"- {key}: {training[key]}\n" for key in MADE_BY if training.get(key))
     settings = "".join(f"- {key}: {value}\n" for key, value in training["settings"].items())
     return (
         f"# {name}\n\nA model trained with sqbert {training['versions']['sqbert']}.\n{table}\n"

@@ -1,8 +1,8 @@
 """A grouped student from a dense teacher: its diagonal blocks to begin with, its hidden states to learn.
 
 The student keeps the teacher's words, and its width or less. A grouped layer starts as the diagonal blocks of the dense
-one; what was outside of them is learnt back from the teacher's hidden states, one loss for each layer (as TinyBERT's
-general distillation, without its projections).
+one; what was outside of them is learnt back from the teacher's hidden states, one loss for each pair of layers (as
+TinyBERT's general distillation, without its projections).
 """
 
 from __future__ import annotations
@@ -106,12 +106,14 @@ def _relations(encoder: Encoder, hidden: Tensor, heads: int, mask: Tensor) -> Te
 
 
 def matched_layers(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
-    """Pairs of layers at equal depth, counted from 1; the last two are always among them."""
-    return [
-        (layer, layer * teacher_layers // student_layers)
-        for layer in range(1, student_layers + 1)
-        if layer * teacher_layers % student_layers == 0
-    ]
+    """Pairs of a student's and a teacher's layer, counted from 1: all of whoever has fewer, with the last of both."""
+    last_for = {teacher_layer(layer, student_layers, teacher_layers): layer for layer in range(1, student_layers + 1)}
+    return [(layer, of_teacher) for of_teacher, layer in last_for.items()]
+
+
+def teacher_layer(layer: int, student_layers: int, teacher_layers: int) -> int:
+    """The teacher's layer at the depth of a student's, both counted from 1."""
+    return -(-layer * teacher_layers // student_layers)
 
 
 def _student_config(teacher: SqueezeBertConfig, layers: int | None, hidden_size: int | None) -> SqueezeBertConfig:
@@ -145,5 +147,4 @@ def _teacher_name(name: str, student_layers: int, teacher_layers: int) -> str:
     if not found:
         return name
     layer, _, rest = after.partition(".")
-    source = -(-(int(layer) + 1) * teacher_layers // student_layers) - 1
-    return f"{before}{found}{source}.{rest}"
+    return f"{before}{found}{teacher_layer(int(layer) + 1, student_layers, teacher_layers) - 1}.{rest}"

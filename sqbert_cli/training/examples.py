@@ -18,7 +18,6 @@ from sqbert_cli.tasks import classification
 from sqbert_cli.tasks.answers import NO_ANSWER, question_fits, window_target
 from sqbert_cli.tasks.dataset import Dataset
 from sqbert_cli.tasks.entities import NOT_LEARNT, piece_targets
-from sqbert_cli.tasks.masked_words import special_ids
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.lessons import (
     Lesson,
@@ -109,12 +108,7 @@ def span_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]
 
 
 def masked_word_lesson(student: Checkpoint, head: HeadConfig, records: Sequence[Record]) -> MaskedWordLesson:
-    return MaskedWordLesson(
-        head=head,
-        windows=text_windows(student, records, student.max_length(head)),
-        mask_id=student.tokenizer.mask_id,
-        special_ids=tuple(special_ids(student.tokenizer)),
-    )
+    return MaskedWordLesson(head=head, windows=text_windows(student, records, student.max_length(head)))
 
 
 def vector_lesson(student: Checkpoint, records: Sequence[Record], wanted: Checkpoint, run: Run) -> VectorLesson:

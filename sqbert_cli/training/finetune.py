@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,14 +26,21 @@ from sqbert_cli.training.optimise import Finished, MicroBatch, Step, Trainer, ma
 from sqbert_cli.training.parts import micro_batches
 from sqbert_cli.training.plan import Plan
 from sqbert_cli.training.run import Resumed, Run, take_best, windows_hash
+from sqbert_cli.training.saver import Saver
 from sqbert_cli.training.settings import FinetuneSettings
 from sqbert_cli.training.teacher import TeacherScores
 
 TEXT_LENGTH, QUESTION_LENGTH = 128, 256
 FEWEST_STEPS = 10
 """Between two evaluations, where nobody says otherwise: few examples make short epochs."""
-OLD_SECONDS = 30.0
-"""Of work that a kill may cost; to write all that is needed to go on takes longer than many a step."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How the steps are shared out among several tasks."""
+
+    shares: Mapping[str, tuple[int, float]]
+    """Of each head, its steps, and how often its examples are seen."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def finetune(
     run: Run,
     guidance: Guidance | None = None,
     vectors: tuple[Split, Checkpoint] | None = None,
-) -> Iterator[LeftOut | TeacherScores | Resumed | Step | Evaluation | Finished]:
+) -> Iterator[LeftOut | TeacherScores | Shared | Resumed | Step | Evaluation | Finished]:
     """Teach the student's heads their tasks; in the end it holds the weights that were the best on dev.
 
     Of several tasks each step is of one, drawn in proportion to its windows to a power. `vectors` are running
@@ -95,13 +101,15 @@ def finetune(
     batch = settings.batch_size * settings.accumulation
     plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
     _check_steps(lessons, plan)
+    if len(lessons) > 1:
+        yield Shared({one.head.name: of_one for one, of_one in zip(lessons, plan.shares, strict=True)})
     with _on_their_scales(student, lessons):
         frozen = _frozen(student, datasets, settings)
         trainer = make_trainer(student.network.to(run.device), settings, plan.steps, frozen, run.processes)
         identity = run.identity(settings, told)
         yield from run.start(trainer, identity)
         eval_steps = settings.eval_steps or max(FEWEST_STEPS, -(-plan.steps_per_epoch // 2))
-        saved = time.monotonic()
+        saver = Saver(run, trainer, identity)
 
         def losses(step: int) -> Iterator[MicroBatch]:
             lesson, rows = plan.batch(step)
@@ -109,19 +117,14 @@ def finetune(
 
         for step in optimise(trainer, losses):
             yield step
-            evaluated = step.index % eval_steps == 0 or step.index == step.steps
-            if evaluated:
+            if step.index % eval_steps == 0 or step.index == step.steps:
                 yield _evaluate(trainer, student, datasets, run)
                 if settings.patience and trainer.progress.stale >= settings.patience:
                     break
-            is_old = evaluated and time.monotonic() - saved > OLD_SECONDS
-            if is_old or step.index % settings.save_steps == 0 or step.index == step.steps:
-                run.save(trainer, identity)
-                saved = time.monotonic()
-            run.heed_stop(trainer, identity)
+            saver.step_done(step.index % settings.save_steps == 0 or step.index == step.steps)
         run.processes.wait()
         take_best(run, student.network)
-    yield Finished(trainer.progress.seconds, trainer.progress.history)
+    yield Finished(trainer.progress.seconds, trainer.progress.history, told)
 
 
 def _lessons(

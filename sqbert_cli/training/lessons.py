@@ -20,7 +20,7 @@ from sqbert_cli.predict.vectors import batch_vectors, mean_pooled
 from sqbert_cli.tasks import classification
 from sqbert_cli.tasks.answers import span_loss
 from sqbert_cli.tasks.entities import NOT_LEARNT, token_loss
-from sqbert_cli.tasks.masked_words import Draws, hide_words, masked_loss
+from sqbert_cli.tasks.masked_words import hide, masked_loss
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.training.sizes import at_places, chosen_places, words_at
 
@@ -197,9 +197,6 @@ class SpanLesson(Lesson):
 class MaskedWordLesson(Lesson):
     """Words hidden anew whenever a window is seen."""
 
-    mask_id: int
-    special_ids: tuple[int, ...]
-
     def amount(self, rows: Sequence[int]) -> float:
         """Tokens: which of them are hidden is drawn by whoever computes them."""
         return self.tokens(rows)
@@ -216,10 +213,8 @@ class MaskedWordLesson(Lesson):
 
     def _hidden_words(self, student: Checkpoint, batch: Batch, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The same for the same step and rows. *Shapes:* as `hide_words`."""
-        ids = batch.input_ids.cpu()
-        special = torch.isin(ids, torch.tensor(self.special_ids))
         generator = torch.Generator().manual_seed(torch.initial_seed() + rows[0])
-        return hide_words(ids, special, self.mask_id, Draws.of(ids.shape, student.tokenizer.vocab_size, generator))
+        return hide(student.tokenizer, batch.input_ids.cpu(), generator)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +44,8 @@ class Finished:
     seconds: float
     """Spent on steps, those before a resume too."""
     history: list[dict[str, float]]
+    hashes: Mapping[str, Any] = field(default_factory=dict)
+    """SHA-256 of what was learnt from and begun with, and how it was used."""
 
 
 @dataclass
@@ -120,11 +122,12 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
             loss = sum(one.item() for one in of_parts)  # a GPU may have gone on until here
         loss, all_tokens = trainer.processes.totals(loss, tokens, device=parameters[0].device)
         trainer.processes.add_up_gradients(parameters)
-        if not math.isfinite(loss):
+        norm = float(nn.utils.clip_grad_norm_(parameters, trainer.settings.max_grad_norm))
+        if not math.isfinite(loss) or not math.isfinite(norm):
             raise SqbertError(
-                f"step {step + 1}: the loss is {loss}, the weights are lost", hint="try a lower `--learning-rate`"
+                f"step {step + 1}: the loss is {loss}, its gradient's length {norm}",
+                hint="try a lower `--learning-rate`, or `--dtype float32`",
             )
-        nn.utils.clip_grad_norm_(parameters, trainer.settings.max_grad_norm)
         trainer.optimiser.step()
         trainer.optimiser.zero_grad()
         seconds = time.perf_counter() - started

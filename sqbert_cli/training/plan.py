@@ -28,6 +28,12 @@ class Plan:
         self.steps_of = tuple(seen)
         """How many of the steps are of each lesson."""
 
+    @property
+    def shares(self) -> list[tuple[int, float]]:
+        """Of each lesson, its steps, and how often its windows are seen."""
+        pairs = zip(self.steps_of, self.samplers, strict=True)
+        return [(steps, steps / sampler.steps_per_epoch) for steps, sampler in pairs]
+
     def batch(self, step: int) -> tuple[int, Sequence[int]]:
         """Return the lesson of a step, counted from 0, and which of its windows are seen."""
         lesson, index = self._places[step]

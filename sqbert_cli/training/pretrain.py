@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from sqbert_cli.checkpoint import Checkpoint, weights_hash
+from sqbert_cli.tasks.entities import NOT_LEARNT
 from sqbert_cli.text.corpus import TokenFile
 from sqbert_cli.training.objectives import hides
 from sqbert_cli.training.optimise import Finished, MicroBatch, Step, make_trainer, optimise
@@ -18,10 +19,12 @@ from sqbert_cli.training.processes import ALONE
 from sqbert_cli.training.reading import SPECIAL_TOKENS, Reader, Reading, Whole
 from sqbert_cli.training.run import Resumed, Run
 from sqbert_cli.training.sampler import Sampler
+from sqbert_cli.training.saver import Saver
 from sqbert_cli.training.settings import PretrainSettings
 from sqbert_cli.training.text_losses import LOSSES, Look, Models, shares_told, with_teacher
 
 HELD_OUT_PASSAGES = 512
+SOME_PASSAGES = 256
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Divided:
     """Mean length of what is in one of the first windows."""
     max_length: int
     """Tokens in one of the first windows, at most."""
+    pairs: float = 1.0
+    """Share of some windows that have two parts, where their order is to be learnt."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +65,26 @@ def pretrain(
     phases = [_Phase.of(files, marks, settings.max_length, settings)]
     if settings.long_steps:
         phases.append(_Phase.of(files, marks, settings.long_length, settings))
-    yield phases[0].divided
-    student.network.to(run.device)
     reader = _reader(student, settings)
+    yield replace(phases[0].divided, pairs=_pairs(reader, phases[0].learnt))
+    student.network.to(run.device)
     sample = phases[0].held_out.first(settings.batch_size)
     models = with_teacher(student, teacher, reader.read(sample, range(len(sample)), 0), run)
     course = _Course(models, reader, phases, settings, run)
     trainer = make_trainer(student.network, settings, course.steps, processes=run.processes)
-    identity = run.identity(
-        settings,
-        {
-            "text": [file.key for file in files],
-            "starting weights": weights_hash(student),
-            "teacher's weights": None if teacher is None else weights_hash(teacher),
-        },
-    )
+    made_from = {
+        "text": [file.key for file in files],
+        "starting weights": weights_hash(student),
+        "teacher's weights": None if teacher is None else weights_hash(teacher),
+    }
+    identity = run.identity(settings, made_from)
     yield from run.start(trainer, identity)
+    saver = Saver(run, trainer, identity)
 
     def look(step: int) -> HeldOut:
         metrics = course.judge(step)
         trainer.progress.history.append({"step": step, **metrics})
-        run.save(trainer, identity)
+        saver.save()
         return HeldOut(step, metrics)
 
     if not trainer.progress.history:
@@ -89,8 +93,8 @@ def pretrain(
         yield step
         if step.index % settings.save_steps == 0 or step.index == step.steps:
             yield look(step.index)
-        run.heed_stop(trainer, identity)
-    yield Finished(trainer.progress.seconds, trainer.progress.history)
+        saver.step_done()
+    yield Finished(trainer.progress.seconds, trainer.progress.history, made_from)
 
 
 def shares_of(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -107,6 +111,12 @@ def _reader(student: Checkpoint, settings: PretrainSettings) -> Reader:
         whole_words=settings.whole_words,
         seed=settings.seed,
     )
+
+
+def _pairs(reader: Reader, passages: Passages) -> float:
+    """Of some passages from all over, the share that is read as two parts."""
+    some = passages.some(range(0, len(passages), max(1, len(passages) // SOME_PASSAGES)))
+    return float((reader.read(some, range(len(some)), 0).swapped != NOT_LEARNT).float().mean()) if reader.order else 1.0
 
 
 def _parts(reading: Reading, rows: Sequence[int], batch_size: int) -> Iterator[Reading]:
@@ -187,7 +197,10 @@ class _Course:
                 look = self.models.look(part, whole, self.run)
                 losses = {name: LOSSES[name](look).item() for name in objectives}
                 found = {"loss": sum(objectives[name] * loss for name, loss in losses.items())}
-                found |= {f"{name} loss": loss for name, loss in losses.items()} | shares_told(look, objectives)
+                found |= {
+                    f"{name} loss": loss for name, loss in losses.items() if whole.pairs or name != "sentence-order"
+                }
+                found |= shares_told(look, objectives)
             for name, value in found.items():
                 totals[name] += value
         return dict(totals)

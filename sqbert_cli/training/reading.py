@@ -65,6 +65,7 @@ class Whole:
 
     windows: int
     pairs: int
+    """0 where no text of several sentences is among them."""
     tokens: int
     hidden: int
 
@@ -73,7 +74,7 @@ class Whole:
         pairs = int((own.swapped != NOT_LEARNT).sum())
         counts = len(own.swapped), pairs, own.batch.tokens, int(own.hidden.sum())
         windows, pairs, tokens, hidden = map(int, processes.totals(*counts, device=device))
-        return cls(windows, max(1, pairs), tokens, hidden)
+        return cls(windows, pairs, tokens, hidden)
 
 
 @dataclass(frozen=True, kw_only=True)

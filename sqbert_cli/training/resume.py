@@ -16,7 +16,7 @@ from sqbert_cli.files import whole_file
 from sqbert_cli.tensors import is_damage
 from sqbert_cli.training.optimise import Progress, Trainer
 
-SHARED_OUT = ("processes", "threads")
+SHARED_OUT = ("processes", "threads", "batch_size", "accumulation")
 """How the work of a step is shared; with others the curve is the same, to rounding, and the bits are not."""
 
 

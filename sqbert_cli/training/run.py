@@ -73,6 +73,7 @@ class Run:
     def identity(self, settings: OptimiserSettings, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the bits of a run depend on; a run goes on only with the same, how its steps are shared out aside."""
         chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
+        chosen["windows in a step"] = chosen["batch_size"] * chosen["accumulation"]
         computing = {
             "order of examples": ORDER,
             "device": self.device.type,
@@ -102,12 +103,6 @@ class Run:
             "optimiser": trainer.optimiser.state_dict(),
         }
         write_state(self.file, state)
-
-    def heed_stop(self, trainer: Trainer, identity: Mapping[str, Any]) -> None:
-        """Where the run is to end, save what a step has brought, and raise `KeyboardInterrupt`."""
-        if self.stop.is_set():
-            self.save(trainer, identity)
-            raise KeyboardInterrupt
 
 
 def open_run(

@@ -50,7 +50,7 @@ class FinetuneSettings(OptimiserSettings):
     eval_steps: int | None = None
     """Steps between two evaluations on dev; default: two in an epoch, but no fewer than ten."""
     save_steps: int = 200
-    """Steps between two writes of the resume file (after an evaluation it is written too, if the last is old)."""
+    """Steps between two writes of the resume file, which is written every two minutes, too."""
     patience: int | None = None
     """Stop after so many evaluations without a better score."""
     freeze_encoder: bool = False

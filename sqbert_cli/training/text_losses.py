@@ -101,7 +101,8 @@ def _masked_words(look: Look) -> Tensor:
 
 def _sentence_order(look: Look) -> Tensor:
     wanted = look.part.swapped.to(look.batch.input_ids.device)
-    return functional.cross_entropy(look.order, wanted, ignore_index=NOT_LEARNT, reduction="sum") / look.whole.pairs
+    total = functional.cross_entropy(look.order, wanted, ignore_index=NOT_LEARNT, reduction="sum")
+    return total / max(1, look.whole.pairs)
 
 
 def _states(look: Look) -> Tensor:
@@ -141,7 +142,7 @@ def shares_told(look: Look, objectives: Mapping[Objective, float]) -> dict[str, 
     if "masked-words" in objectives:
         right = look.words.argmax(-1).cpu() == look.part.words
         told["masked accuracy"] = int(right.sum()) / look.whole.hidden
-    if "sentence-order" in objectives:
+    if "sentence-order" in objectives and look.whole.pairs:
         right = look.order.argmax(-1).cpu() == look.part.swapped
         told["order accuracy"] = int(right.sum()) / look.whole.pairs
     return told

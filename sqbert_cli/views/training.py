@@ -17,7 +17,7 @@ from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.console import data, printable, show_warning, talk
 from sqbert_cli.tasks.metrics import Scores
 from sqbert_cli.text.corpus import Tokenized
-from sqbert_cli.training.finetune import Evaluation
+from sqbert_cli.training.finetune import Evaluation, Shared
 from sqbert_cli.training.lessons import LeftOut
 from sqbert_cli.training.optimise import Finished, Step
 from sqbert_cli.training.pretrain import Divided, HeldOut
@@ -27,12 +27,12 @@ from sqbert_cli.training.settings import OptimiserSettings
 from sqbert_cli.training.teacher import TeacherScores
 from sqbert_cli.views.tables import plain_table
 
-TrainingEvent = LeftOut | Divided | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
+TrainingEvent = LeftOut | Divided | Shared | Resumed | Step | Evaluation | TeacherScores | HeldOut | Finished
 LOG_SECONDS = 30
 """Between two lines about a run that nobody watches."""
 LISTED = 5
-MOST_HELD_OUT, SHORT = 0.1, 0.25
-"""Of the text; of a window. Beyond these a text is probably divided otherwise than its owner thinks."""
+MOST_HELD_OUT, SHORT, FEW_PAIRS = 0.1, 0.25, 0.5
+"""Of the text; of a window; of the windows. Beyond these a text is probably divided otherwise than its owner thinks."""
 CONFUSION_LABELS = 12
 """More than these make no table that can be read."""
 
@@ -77,7 +77,7 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
     """Show a run while it goes; return how it ended."""
     if run.resume and not run.file.exists():
         show_warning(f"`{run.folder.parent}` holds nothing to resume: starting anew")
-    with _training_bar() as show, _told_of_resume(run), _first_interrupt_waits(run) as step_began:
+    with _training_bar() as show, told_of_resume(run), _first_interrupt_waits(run) as step_began:
         for event in events:
             match event:
                 case Step():
@@ -88,6 +88,9 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
                     show_warning(f"{event.head}: {len(event.sources):,} examples do not fit into windows: {some}")
                 case Divided():
                     _show_division(event)
+                case Shared(shares=shares):
+                    for name, (steps, times) in shares.items():
+                        talk.print(f"{printable(name)}: {steps:,} of the steps, {times:.1f} times through")
                 case Resumed(step=step, changes=()):
                     talk.print(f"going on from step {step:,}")
                 case Resumed(step=step, changes=changes):
@@ -103,7 +106,8 @@ def show_training(events: Iterable[TrainingEvent], run: Run) -> Finished:
 
 
 @contextmanager
-def _told_of_resume(run: Run) -> Iterator[None]:
+def told_of_resume(run: Run) -> Iterator[None]:
+    """Say at Ctrl-C whether there is something to go on with."""
     try:
         yield
     except KeyboardInterrupt:
@@ -145,6 +149,9 @@ def _show_division(event: Divided) -> None:
     if event.held_out > MOST_HELD_OUT * whole:
         share = f"{event.held_out / whole:.0%} of the text is held out, in few documents"
         show_warning(f"{share}: a blank line ends a document; without any, each line is one")
+    if event.pairs < FEW_PAIRS:
+        share = f"{1 - event.pairs:.0%} of the windows are a single sentence"
+        show_warning(f"{share}, and teach no order: is each line a paragraph, with a blank line after each document?")
     if event.passage < SHORT * event.max_length:
         show_warning(
             f"documents of {event.passage:.0f} word pieces in windows of {event.max_length} tokens: is each line a "
