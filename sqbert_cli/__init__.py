@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqbert_cli.api import (
         BadRecord,
         Record,
+        SqbertError,
         classify,
         classify_any,
         embed,
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "BadRecord", "Record", "__version__", "classify", "classify_any", "embed", "fill_masks", "find_answers",
-    "find_entities", "load",
+    "BadRecord", "Record", "SqbertError", "__version__", "classify", "classify_any", "embed", "fill_masks",
+    "find_answers", "find_entities", "load",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -6,6 +6,7 @@ from os import PathLike, fspath
 
 from sqbert_cli.checkpoint import Checkpoint
 from sqbert_cli.engines.packed import pack
+from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import DeviceName, DtypeName
 from sqbert_cli.model.device import choose_device, choose_dtype, use_threads
 from sqbert_cli.models import load_checkpoint
@@ -18,7 +19,8 @@ from sqbert_cli.predict.vectors import embed
 from sqbert_cli.records import BadRecord, Record
 
 __all__ = [
-    "BadRecord", "Record", "classify", "classify_any", "embed", "fill_masks", "find_answers", "find_entities", "load",
+    "BadRecord", "Record", "SqbertError", "classify", "classify_any", "embed", "fill_masks", "find_answers",
+    "find_entities", "load",
 ]  # fmt: skip
 
 

@@ -75,6 +75,8 @@ def _without(heads: Iterable[HeadConfig], training: dict[str, Any]) -> dict[str,
 def check_empty(output: Path) -> None:
     if os.path.ismount(output):
         raise SqbertError(f"`{output}` is where a disk begins, and cannot be replaced", hint="name a folder inside it")
+    if output.resolve() == Path.cwd():
+        raise SqbertError(f"`{output}` is the folder you are in, and cannot be replaced", hint="name a new one in it")
     if output.is_dir() and not any(output.iterdir()):
         return
     if output.exists() or output.is_symlink():

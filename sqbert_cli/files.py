@@ -33,6 +33,7 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         raise SqbertError(f"`{path}` is no plain file", hint="name a file")
     path, temporary = _behind_link(path), ""
+    sweep(path.parent, ABANDONED_SECONDS, f"{path.name}.")
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         with open(descriptor, "wb") as file:

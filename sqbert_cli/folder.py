@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,17 @@ def read_training(folder: Path) -> dict[str, Any]:
 
 def weights_file(folder: Path) -> Path:
     """Raises `SqbertError` where there is none."""
+    return folder / choose_weights(str(folder), lambda name: (folder / name).is_file())
+
+
+def choose_weights(place: str, has: Callable[[str], bool]) -> str:
+    """Return the name of the weights that a folder or a repository has. Raises `SqbertError` where it has none."""
     for name in WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    if any((folder / f"{name}.index.json").is_file() for name in WEIGHTS):
-        raise SqbertError(f"`{folder}` has its weights in several files, which is not supported")
-    raise SqbertError(f"`{folder}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
+        if has(name):
+            return name
+    if any(has(f"{name}.index.json") for name in WEIGHTS):
+        raise SqbertError(f"`{place}` has its weights in several files, which is not supported")
+    raise SqbertError(f"`{place}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
 
 
 def read_object(file: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.files import digest_of
-from sqbert_cli.folder import WEIGHTS
+from sqbert_cli.folder import WEIGHTS, choose_weights
 
 SMALL_FILES = (
     "config.json", "tokenizer.json", "vocab.txt", "added_tokens.json", "tokenizer_config.json", "training.json",
@@ -47,7 +47,7 @@ def download(repo_id: str, *, revision: str | None = None, offline: bool = False
         timeout = constants.HF_HUB_ETAG_TIMEOUT
         info = HfApi().model_info(repo_id, revision=revision, files_metadata=True, timeout=timeout)
         files = {file.rfilename: file for file in info.siblings or ()}
-        weights = _weights(repo_id, files)
+        weights = choose_weights(repo_id, files.__contains__)
         folder = Path(snapshot_download(repo_id, revision=revision, allow_patterns=[*SMALL_FILES, weights]))
         if folder.name != info.sha:
             raise SqbertError(f"{_named(repo_id, revision)} was changed while it was fetched", hint="try again")
@@ -100,15 +100,6 @@ def _cached(repo_id: str, revision: str | None) -> Path:
         f"{_named(repo_id, revision)} is not downloaded, and the network is not to be used",
         hint="run once without `--offline` and `HF_HUB_OFFLINE`",
     )
-
-
-def _weights(repo_id: str, names: Collection[str]) -> str:
-    for weights in WEIGHTS:
-        if weights in names:
-            return weights
-    if any(f"{weights}.index.json" in names for weights in WEIGHTS):
-        raise SqbertError(f"`{repo_id}` has its weights in several files, which is not supported")
-    raise SqbertError(f"`{repo_id}` has no weights", hint="expected `model.safetensors` or `pytorch_model.bin`")
 
 
 def _check(file: Path, listed: Any) -> None:

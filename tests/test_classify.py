@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sqbert_cli import classify, load
 from sqbert_cli.cli import boundary
 from sqbert_cli.errors import SqbertError
-from sqbert_cli.records import Classification, Record
+from sqbert_cli.records import BadRecord, Classification, Record
 from sqbert_cli.text.pieces import read_ids, sections
 from tests.conftest import run_sqbert
 from tests.streams import many, piped
@@ -183,7 +183,7 @@ def test_multi_label_regression_and_pairs(make_model: Callable[..., Path]) -> No
         (["qa", "a", "--context", __file__, "--stride", "0"], 2, "would cut answers in two"),
         (["classify", "a", "--top-k", "2", "--all-scores"], 2, "exclude one another"),
         (["classify", "a", "--labels-file", __file__, "--labels-file", __file__], 2, "is given twice"),
-        (["classify", "a", "--labels", "b,c", "--template", ""], 1, "does not hold"),
+        (["classify", "a", "--labels", "b,c", "--template", ""], 2, "--template holds {} once"),
         (["qa", "a", "--context", __file__, "--format", "squad", "--top-k", "2"], 2, "leave out --top-k"),
         (["evaluate", "--task", "ner", "--input", __file__, "--pair-field", "b"], 2, "leave out --pair-field"),
         (["finetune", "--multi", "sst2=glue", "--input-format", "csv", "--output", "x"], 2, "know their own format"),
@@ -302,6 +302,15 @@ def test_what_a_program_may_get_wrong_is_told(settings: dict[str, Any], said: st
 def test_what_is_no_record_is_told(item: Any, tiny_model: Path) -> None:
     with pytest.raises(TypeError, match="record 2: records are texts, or of the class `Record`, not"):
         list(classify(load(str(tiny_model)), ["good", item]))
+
+
+def test_a_text_that_cannot_be_read_costs_no_other(tiny_model: Path) -> None:
+    texts = ["good", "", "half \ud83d", Record("bad", "\u200b", source="here"), "fun"]
+    results = list(classify(load(str(tiny_model)), texts))
+    bad = [(one.source, one.reason) for one in results if isinstance(one, BadRecord)]
+    half = "the text has half of a surrogate pair, which is no character"
+    assert bad == [("record 2", "the text is empty"), ("record 3", half), ("here", "the second text is empty")]
+    assert [one.record.text for one in results if isinstance(one, Classification)] == ["good", "fun"]
 
 
 def test_a_text_is_read_a_section_at_a_time_to_the_same_pieces(tiny_model: Path) -> None:

@@ -209,6 +209,7 @@ def test_what_cannot_be_written_is_said_and_nothing_appears(model: Path, tmp_pat
         (model, output, None, r"has several heads: `mood` \(whole texts\), `stars` \(whole texts\)"),
         (model, output, "nobody", "has no head `nobody`; it has: `mood`"),
         (model, output, "vectors", "transformers has no class for the head `vectors`"),
+        (model, Path(), "mood", "is the folder you are in"),
         (model, full, "mood", "is there already"),
         (model, full / "mine.txt", "mood", "is there already"),
         (tmp_path, output, None, "is not a model folder"),

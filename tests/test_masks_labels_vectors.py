@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sqbert_cli import classify_any, embed, fill_masks
+from sqbert_cli import classify_any, embed, fill_masks, find_entities
 from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
@@ -67,8 +67,8 @@ def test_a_text_without_a_mask_is_told(many_heads: Path) -> None:
     assert line["id"] == 2
     assert list(line["masks"][0]) == ["start", "end", "words"]
     assert len(line["masks"][0]["words"]) == 5
-    both = run_sqbert("fill-mask", "--model", many_heads, "--targets", "film,A,a", "--format", "jsonl", "[MASK]")
-    assert len(json.loads(both.out)["masks"][0]["words"]) == 2
+    both = run_sqbert("fill-mask", "--model", many_heads, "--targets", "film,A,a,##s", "--format", "jsonl", "[MASK]")
+    assert {word["word"] for word in json.loads(both.out)["masks"][0]["words"]} == {"film", "A", "##s"}
     assert run_sqbert("fill-mask", "--targets", "film", "--top-k", "1", "[MASK]").status == 2
     seen = run_sqbert("fill-mask", "--model", many_heads, "--format", "table", "--top-k", "2", "a [MASK] film")
     word, _, _, *_ = seen.out.splitlines()[0].split()
@@ -146,10 +146,11 @@ def test_labels_of_ones_own_on_the_command_line(many_heads: Path, tmp_path: Path
         (["--labels", "a,a"], "--labels names something twice"),
         (["--labels", "a,b", "--labels", "c,d"], "--labels is given twice; put a comma between the names"),
         (["--labels", " , "], "--labels names nothing"),
-        (["--labels", "a"], "a single label would always be right"),
+        (["--labels", "a"], "--labels: a single one would always be right"),
+        (["--labels", "good,Good"], "cannot tell `Good` from `good`"),
         (["--template", "x {}"], "--template and --method go with --labels"),
         (["--labels", "a,b", "--head", "x"], "--labels goes without"),
-        (["--labels", "a,b", "--template", "x"], "the template `x` does not hold `{}` once"),
+        (["--labels", "a,b", "--template", "x"], "--template holds {} once"),
         (["--labels", "a,b", "--threshold", "0.1"], "with `--threshold` use `--multi-label`"),
     ],
 )
@@ -157,6 +158,22 @@ def test_labels_that_cannot_be(many_heads: Path, arguments: list[str], message: 
     ran = run_sqbert("classify", "--model", many_heads, *arguments, "a film")
     assert ran.status in (1, 2)
     assert message in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_what_a_program_may_get_wrong_is_told(many_heads: Path) -> None:
+    checkpoint = checkpoint_of(many_heads)
+    with pytest.raises(TypeError, match="labels is one string"):
+        classify_any(checkpoint, ["a"], "good")
+    with pytest.raises(SqbertError, match="a single label would always be right"):
+        classify_any(checkpoint, ["a"], [], multi_label=False)
+    with pytest.raises(SqbertError, match="no method `NLI`"):
+        classify_any(checkpoint, ["a"], ["good", "bad"], method="NLI")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="targets is one string"):
+        fill_masks(checkpoint, ["a [MASK]"], targets="good")
+    with pytest.raises(SqbertError, match="no strategy `simple`"):
+        find_entities(checkpoint, ["a"], strategy="simple")  # type: ignore[arg-type]
+    with pytest.raises(SqbertError, match="--stride is -5"):
+        find_entities(checkpoint, ["a"], stride=-5)
 
 
 def test_a_vector_is_the_mean_of_the_tokens_and_of_length_1(many_heads: Path) -> None:

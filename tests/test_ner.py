@@ -21,6 +21,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.predict import rows
 from sqbert_cli.records import Entities, Record, Word
 from sqbert_cli.tasks.entities import Strategy, decode, judge_words, likeliest_tags
+from sqbert_cli.text.fields import has_text
 from sqbert_cli.text.tags import broken
 from tests.conftest import run_sqbert
 
@@ -34,7 +35,7 @@ def entities(checkpoint: Checkpoint, *texts: str | Record, **options: object) ->
 
 
 @settings(max_examples=60)
-@given(st.text(max_size=200))
+@given(st.text(max_size=200).filter(has_text))
 def test_entities_are_whole_words_of_any_text(many_heads: Path, text: str) -> None:
     if not text.isprintable() and "\ud800" <= max(text) <= "\udfff":
         return

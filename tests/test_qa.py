@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import random
@@ -19,6 +20,7 @@ from sqbert_cli.checkpoint import Checkpoint, read_checkpoint
 from sqbert_cli.records import Answers, BadRecord, Found, Record, Span
 from sqbert_cli.tasks.answers import NO_ANSWER, best_answers, chance_of_none, window_answers, window_target
 from sqbert_cli.tasks.span_metrics import exact_match, f1_v1, f1_v2, normalized, score_answers
+from sqbert_cli.text.fields import has_text
 from sqbert_cli.text.pieces import Pieces
 from sqbert_cli.text.tokenizer import Window
 from sqbert_cli.text.windows import Stretch
@@ -36,7 +38,7 @@ def answer(checkpoint: Checkpoint, context: str, question: str = "a film ?", **o
 
 
 @settings(max_examples=60)
-@given(st.text(max_size=300))
+@given(st.text(max_size=300).filter(has_text))
 def test_answers_are_parts_of_any_context(many_heads: Path, context: str) -> None:
     result = answer(checkpoint_of(many_heads), context, no_answer_threshold=1.0, top_k=3)
     for found in result.answers:
@@ -233,6 +235,26 @@ def test_a_squad_file_gives_the_official_prediction_file(many_heads: Path, tmp_p
     predictions = json.loads(ran.out)
     assert list(predictions) == ["q1", "q2"]
     assert all(text and text in CONTEXT for text in predictions.values())
+
+
+def test_an_odd_paragraph_costs_no_other(many_heads: Path, tmp_path: Path) -> None:
+    some = [{"context": CONTEXT, "qas": [{"id": "q1", "question": "a ?"}]}, {"context": "A heading"}, None]
+    last = {"paragraphs": [{"context": CONTEXT, "qas": [{"id": "q2", "question": "it ?"}, 3]}]}
+    (tmp_path / "dev.json").write_text(json.dumps({"data": [{"paragraphs": some}, {"title": "x"}, last]}))
+    ran = run_sqbert("qa", "--model", many_heads, "--input", tmp_path / "dev.json", "--format", "squad")
+    assert (ran.status, list(json.loads(ran.out))) == (1, ["q1", "q2"])
+    for place in ("article 1, paragraph 2", "article 1, paragraph 3", "article 2", "question ?"):
+        assert f"dev.json: {place}: " in ran.err
+    assert "4 lines were skipped" in ran.err
+
+
+def test_what_was_answered_before_the_file_broke_off_is_in_the_predictions(many_heads: Path, tmp_path: Path) -> None:
+    row = json.dumps({"id": "q", "question": "a ?", "context": CONTEXT})
+    packed = gzip.compress("\n".join(row.replace('"q"', f'"{n}"') for n in range(2_000)).encode())
+    (tmp_path / "a.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    ran = run_sqbert("qa", "--model", many_heads, "--input", tmp_path / "a.jsonl.gz", "--format", "squad")
+    assert ran.status == 1
+    assert len(json.loads(ran.out)) > 10
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
-from sqbert_cli.text.fields import Fields, has_text
+from sqbert_cli.text.fields import Fields, QuestionFields, has_text
 from sqbert_cli.text.files import NO_TEXT, NOT_UNICODE, STDIN, Mark, read_lines
 from sqbert_cli.text.readers import Format, guess_format, read_records
 
@@ -241,6 +241,32 @@ def test_a_table_in_a_pipe_is_not_taken_for_texts(header: str) -> None:
     assert "--input-format" in str(caught.value.hint)
     assert texts_of(read(f"{header}\n", "text")) == [header]
     assert texts_of(read("the text, all of it\n", "auto")) == ["the text, all of it"]
+
+
+@pytest.mark.parametrize("name", ["films", "films.dat", "films.txt"])
+def test_a_table_in_a_file_without_a_telling_name_is_asked_about(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("id,text\n1,a\n")
+    if name.endswith(".txt"):
+        assert texts_of(list(read_records(tmp_path / name))) == ["id,text", "1,a"]
+        return
+    with pytest.raises(SqbertError, match="seems to be a table with a column `text`"):
+        list(read_records(tmp_path / name))
+    (tmp_path / name).write_text("question,context\n1,a\n")
+    with pytest.raises(SqbertError, match="seems to be a table with a column `context`") as caught:
+        list(read_records(tmp_path / name, fields=QuestionFields()))
+    assert caught.value.hint == "say so: `--input-format csv`"
+
+
+def test_csv_as_spreadsheets_write_it() -> None:
+    assert texts_of(read("id,text,,\n1,a,,\n2,b,,c\n,,,\n\n;\n", "csv")) == [
+        "a",
+        "4 columns, but the header has 2",
+        "1 columns, but the header has 2",
+    ]
+    assert texts_of(read("\ufeffsep=;\r\nid;text\r\n1;a,b\r\n;\r\n", "csv")) == ["a,b"]
+    with pytest.raises(SqbertError, match="seem to be divided by tabs") as caught:
+        read("id\ttext\n1\ta\n", "csv")
+    assert caught.value.hint == "say `--input-format tsv`"
 
 
 @pytest.mark.parametrize("start", [0, 2])

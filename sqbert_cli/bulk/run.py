@@ -18,7 +18,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.job import Job, ModelChoice
 from sqbert_cli.models import find_model
 from sqbert_cli.places import hub_name
-from sqbert_cli.records import Record
+from sqbert_cli.records import BadRecord, Record
 
 ABANDONED_SECONDS = 3600
 """A file that nobody has written to for so long is a dead worker's, and not one of another job on the same folder."""
@@ -50,8 +50,8 @@ def run_job(request: Request, job: Job) -> Iterator[State]:
     """Do what is not done yet; yield how far it is, at first and after each shard."""
     cluster.check_installed()
     output = request.output.rstrip("/") if is_stored(request.output) else str(Path(request.output).absolute())
-    work = _work(request, job, output)
     inputs, left_out = _inputs(request, output)
+    work = make_work(request, job, output, inputs)
     described = manifest.describe(work, inputs, request.shard_records)
     shards = manifest.read_shards(output, described)
     make_folder(f"{output}/{FOLDER}")
@@ -84,12 +84,17 @@ def _run_left(work: Work, progress: State, left: Sequence[Shard], workers: int |
         yield progress
 
 
-def _work(request: Request, job: Job, output: str) -> Work:
+def make_work(request: Request, job: Job, output: str, inputs: Sequence[InputFile]) -> Work:
+    """What is wrong with the options is said here, before there are workers and a folder of their job."""
     folder = find_model(job.model.name, offline=job.model.offline)
     model = _for_workers(job.model, folder)
-    # What is wrong with the options is said before there are workers and a folder of their job.
-    list(job.answer(read_checkpoint(folder, model.name), records=[Record("a", request.reading.fields.pair and "a")]))
-    return Work(replace(job, model=model), request.reading, output, request.format, model_hash(folder))
+    first = Record("a", request.reading.fields.pair and "a")
+    if request.format != "jsonl":  # the parts of a table are one: all have the columns of the first record
+        records = (record for file in inputs for record in request.reading.records(file.name))
+        first = next((record for record in records if isinstance(record, Record)), first)
+    (answer,) = job.answer(read_checkpoint(folder, model.name), records=[first])
+    columns = () if request.format == "jsonl" or isinstance(answer, BadRecord) else tuple(job.to_fields(answer))
+    return Work(replace(job, model=model), request.reading, output, request.format, model_hash(folder), columns)
 
 
 def _for_workers(model: ModelChoice, folder: Path) -> ModelChoice:

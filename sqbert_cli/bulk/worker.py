@@ -40,6 +40,8 @@ class Work:
     output: str
     format: OutputFormat
     model_hash: str
+    columns: tuple[str, ...] = ()
+    """Of every table that is written; none for JSONL."""
     version: str = __version__
 
 
@@ -103,7 +105,7 @@ def do_shard(work: Work, checkpoint: Checkpoint, shard: Shard) -> Outcome:
     records = islice(work.reading.records(shard.file, shard.start), shard.records)
     bad: list[BadRecord] = []
     with whole(f"{work.output}/{shard.name}") as file:
-        write = result_writer(work.format, file, work.job.to_fields)
+        write = result_writer(work.format, file, work.job.to_fields, work.columns)
         good = write_good(work.job.answer(checkpoint, records=records), write, bad)
         if good + len(bad) != shard.records:
             raise SqbertError(f"`{shard.file}` has changed since it was planned", hint="begin anew in another --output")

@@ -94,6 +94,11 @@ def classify(
     """
     own = _own_labels(labels, labels_file)
     options.refuse(
+        (own is not None and len(own) < 2 and not multi_label, "--labels: a single one would always be right"),
+        (
+            template is not None and template.count("{}") != 1,
+            "--template holds {} once, as in `This text is about {}.`",
+        ),
         (own is None and (template is not None or method), "--template and --method go with --labels"),
         (top_k is not None and all_scores, "--top-k and --all-scores exclude one another"),
         (own is not None and (pair or pair_field or head), "--labels goes without --pair, --pair-field and --head"),

@@ -102,7 +102,7 @@ def qa(
     from sqbert_cli.console import file_meter, is_table, write_out
     from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.text.results import answers_fields
-    from sqbert_cli.text.squad import prediction_file
+    from sqbert_cli.text.squad import gather_predictions
     from sqbert_cli.views.answers import show_answers
     from sqbert_cli.views.lines import line_view
 
@@ -121,9 +121,12 @@ def qa(
     with file_meter(source.path) as meter:
         results = job.answer(checkpoint, records=source.records(meter), live=source.is_live)
         if format == "squad":
+            predictions: dict[str, str] = {}
             with watched(on_error) as mishaps:
-                predictions = prediction_file(mishaps.sort_out(results, meter), mishaps.report)
-                write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
+                try:
+                    gather_predictions(predictions, mishaps.sort_out(results, meter), mishaps.report)
+                finally:  # where reading breaks off, what was answered is not lost
+                    write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
         elif is_table(format):
             show_results(results, show_answers, on_error, meter)
         else:

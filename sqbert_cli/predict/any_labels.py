@@ -43,10 +43,15 @@ def classify_any(
     pipeline). `embedding` compares the vector of the text with those of the filled templates: a softmax over cosines,
     or with `multi_label` the cosines themselves.
     """
-    if len(labels) == 1 and not multi_label:
+    if isinstance(labels, str):
+        raise TypeError("labels is one string; put it into a list")
+    if len(labels) < (1 if multi_label else 2):
         raise SqbertError("a single label would always be right", hint="name another, or use `--multi-label`")
     method = method or default_method(checkpoint)
+    if method not in TEMPLATES:
+        raise SqbertError(f"no method `{method}`", hint=f"expected {', '.join(TEMPLATES)}")
     filled = _filled(TEMPLATES[method] if template is None else template, labels)
+    _check_apart(checkpoint, labels, filled)
     problem: ProblemType = "multi_label_classification" if multi_label else "single_label_classification"
     head = HeadConfig(name="labels", kind="sequence", labels=tuple(labels), problem_type=problem)
     if method == "nli":
@@ -58,7 +63,7 @@ def classify_any(
         of_labels = text_vectors(checkpoint, [Record(text) for text in filled])
 
         def scores(some: Sequence[Record]) -> Tensor:
-            cosines = text_vectors(checkpoint, some) @ of_labels.T
+            cosines = text_vectors(checkpoint, [Record(record.text) for record in some]) @ of_labels.T
             return cosines.clamp(min=0) if multi_label else (cosines * SHARPNESS).softmax(-1)
 
     def answer(some: Sequence[Record]) -> Iterator[Classification]:
@@ -102,6 +107,17 @@ def _filled(template: str, labels: Sequence[str]) -> list[str]:
     if template.count("{}") != 1:
         raise SqbertError(f"the template `{template}` does not hold `{{}}` once", hint="as in `This text is about {}.`")
     return [template.replace("{}", label) for label in labels]
+
+
+def _check_apart(checkpoint: Checkpoint, labels: Sequence[str], filled: Sequence[str]) -> None:
+    """Raise `SqbertError` for two labels that are the same pieces: each would have half of every score."""
+    first: dict[tuple[int, ...], str] = {}
+    for label, ids in zip(labels, checkpoint.tokenizer.encode(list(filled)), strict=True):
+        if (same := first.setdefault(tuple(ids), label)) is not label:
+            raise SqbertError(
+                f"model `{checkpoint.name}` cannot tell `{label}` from `{same}`",
+                hint="its vocabulary has no such characters, or they differ in case or accents alone",
+            )
 
 
 def _entailed(

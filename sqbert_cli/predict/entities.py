@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -40,6 +41,9 @@ def find_entities(
     at least so much.
     """
     chosen = checkpoint.head("token", head)
+    if strategy not in get_args(Strategy):
+        raise SqbertError(f"no strategy `{strategy}`", hint=f"expected {', '.join(get_args(Strategy))}")
+    window_stride(stride, checkpoint.max_length(chosen) - 2)
     if unknown := sorted(set(labels or ()) - set(entity_labels(chosen.labels))):
         raise SqbertError(
             f"model `{checkpoint.name}` has no entities called {listed(unknown)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -31,9 +31,11 @@ def fill_masks(
 
     Each mask is filled by itself, the others left as they are. A score is a share of the whole vocabulary.
     """
+    if isinstance(targets, str):
+        raise TypeError("targets is one string; put it into a list")
     chosen = checkpoint.head("masked_word", head)
     mask_id = checkpoint.tokenizer.mask_id
-    wanted = None if targets is None else torch.tensor([*dict.fromkeys(_target(checkpoint, word) for word in targets)])
+    wanted = None if targets is None else {_target(checkpoint, word): word for word in reversed(targets)}
 
     def with_masks(some: Sequence[Record]) -> Iterator[tuple[int, Stretch, list[int]]]:
         for number, record in enumerate(some):
@@ -63,6 +65,8 @@ def word_chances(checkpoint: Checkpoint, head: str, states: Tensor) -> Tensor:
 
 
 def _target(checkpoint: Checkpoint, word: str) -> int:
+    if (known := checkpoint.tokenizer.pieces.token_to_id(word)) is not None:
+        return known
     (ids,) = checkpoint.tokenizer.encode([word])
     if len(ids) != 1 or checkpoint.tokenizer.pieces.id_to_token(ids[0]) == "[UNK]":
         raise SqbertError(
@@ -73,12 +77,13 @@ def _target(checkpoint: Checkpoint, word: str) -> int:
 
 
 def _best(
-    checkpoint: Checkpoint, chances: Tensor, offsets: tuple[int, int], wanted: Tensor | None, top_k: int
+    checkpoint: Checkpoint, chances: Tensor, offsets: tuple[int, int], wanted: Mapping[int, str] | None, top_k: int
 ) -> tuple[Found, ...]:
-    """*Shape:* (V,)."""
-    ids = torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size)) if wanted is None else wanted
-    best = chances[ids].topk(min(top_k, len(ids)) if wanted is None else len(ids))
-    words = (checkpoint.tokenizer.pieces.id_to_token(int(ids[place])) for place in best.indices)
+    """`wanted` are words by their ids, called as whoever asks calls them. *Shape:* (V,)."""
+    ids = torch.tensor(list(wanted)) if wanted else torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size))
+    best = chances[ids].topk(len(ids) if wanted else min(top_k, len(ids)))
+    name = checkpoint.tokenizer.pieces.id_to_token if wanted is None else wanted.get
+    words = (name(int(ids[place])) for place in best.indices)
     return tuple(Found(str(word), *offsets, score) for word, score in zip(words, best.values.tolist(), strict=True))
 
 

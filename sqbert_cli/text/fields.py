@@ -60,10 +60,8 @@ def make_record(row: dict[str, Any], fields: Fields, source: str) -> Record | Ba
 def _string(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"field `{name}` is not a string")
-    if not has_text(value):
-        raise ValueError(f"field `{name}` is empty")
-    if not is_unicode(value):
-        raise ValueError(f"field `{name}` has half of a surrogate pair, which is no character")
+    if fault := fault_of(value):
+        raise ValueError(f"field `{name}` {fault}")
     return value
 
 
@@ -106,6 +104,13 @@ def lack(fields: Fields, found: Collection[str]) -> tuple[str, str] | None:
             hint = f"name the right one with `{option}`" if option else "the file's first line has one"
             return f"no field `{name}`; found: {listed(found)}", hint
     return None
+
+
+def fault_of(text: str) -> str:
+    """What is wrong with a text that cannot be read."""
+    if not has_text(text):
+        return "is empty"
+    return "" if is_unicode(text) else "has half of a surrogate pair, which is no character"
 
 
 def has_text(text: str) -> bool:

@@ -14,7 +14,7 @@ from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.conll import conll_records
 from sqbert_cli.text.fields import DEFAULT_FIELDS, Fields, QuestionFields, is_unicode, listed, make_record
-from sqbert_cli.text.files import COMPRESSED, NOT_UNICODE, START, STDIN, Location, Mark, name_of, read_lines
+from sqbert_cli.text.files import COMPRESSED, NOT_UNICODE, START, STDIN, Location, Mark, NoText, name_of, read_lines
 from sqbert_cli.text.squad import squad_records
 from sqbert_cli.text.tables import Lines, Rows, table_rows, without_end
 
@@ -29,6 +29,7 @@ OBJECT_START = re.compile(r'\s*\{\s*["}]')
 """A damaged line is one of JSONL too: better told than taken for a text."""
 JSON_START = re.compile(r"""\s*(\{\s*(['"}]|$)|\[\s*(\{|$))""")
 """What is JSON, or was meant to be, if perhaps not an object a line."""
+PLAIN = (".txt", *(f".txt{ending}" for ending in COMPRESSED))
 ARCHIVES = (".tar", ".tgz", ".zip")
 SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:[^{}]*("data"\s*:\s*\[.*)?|"data"\s*:\s*(\[.*)?)?$', re.DOTALL)
 """No object that ends in the line that it begins in, if it has other keys: that is JSONL."""
@@ -64,12 +65,14 @@ def read_records(
 def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tuple[Format, Lines] | None:
     """What the lines are, and all of them; None where a stream has none."""
     format = guess_format(path)
-    if format == "text" and is_stream(path):
+    if format == "text" and not str(path).lower().endswith(PLAIN):
         first = list(islice(_filled(lines), 1))  # which is put back
         if not first:
             return None
-        guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
-        format, lines = guess(first[0][1], name_of(path)), chain(first, lines)
+        lines = chain(first, lines)
+        if is_stream(path):
+            guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
+            format = guess(first[0][1], name_of(path))
         if format == plain == "text":
             _refuse_table(first[0][1], fields, name_of(path))
     return plain if format == "text" else format, lines
@@ -80,16 +83,17 @@ def _refuse_table(line: str, fields: Fields, name: str) -> None:
     for format, between in (("csv", ","), ("csv", ";"), ("tsv", "\t")):
         cells = [cell.strip(' "') for cell in without_end(line).split(between)]
         if len(cells) > 1 and fields.text in cells:
+            other = "" if isinstance(fields, QuestionFields) else "; if each line is a text: `--input-format text`"
             raise SqbertError(
                 f"`{name}` seems to be a table with a column `{fields.text}`, and no ending tells",
-                hint=f"say so: `--input-format {format}`; if each line is a text: `--input-format text`",
+                hint=f"say so: `--input-format {format}`{other}",
             )
 
 
 def _check_form(format: Format, fields: Fields, name: str) -> None:
     """Raise `SqbertError` for a form that has no such fields."""
     if format == "squad" and not isinstance(fields, QuestionFields):
-        raise SqbertError(
+        raise NoText(
             f"`{name}` is taken for SQuAD's questions, which are for `sqbert qa`",
             hint="if it is other JSON: an object a line, as `jq -c .` makes it, and `--input-format jsonl`",
         )
@@ -146,7 +150,7 @@ def _guess_of_line(line: str, name: str) -> Format:
     if OBJECT_START.match(line):
         return "jsonl"
     if JSON_START.match(line) or _is_list(line):
-        raise SqbertError(
+        raise NoText(
             f"`{name}` seems to be JSON, but not an object a line",
             hint="`jq -c .` or `jq -c '.[]'` makes it so; if it is text: `--input-format text`",
         )

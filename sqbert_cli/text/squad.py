@@ -17,17 +17,32 @@ def squad_records(path: Location) -> Iterator[Record | BadRecord]:
     """Yield a record for each question: the context is its text, the question its pair."""
     name = name_of(path)
     try:
-        articles = json.loads(read_whole(path))["data"]
-        for article in articles:
-            for paragraph in article["paragraphs"]:
-                for question in paragraph["qas"]:
-                    yield _record(paragraph["context"], question, name)
+        articles = list(json.loads(read_whole(path))["data"])
+        if articles and not any(_parts(article, "paragraphs") for article in articles):
+            raise ValueError("no article has `paragraphs`")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise SqbertError(
             f"`{name}` is not a SQuAD file: {reason}",
             hint="expected `data`, in it `paragraphs`, in them `context` and `qas`; for JSONL: `--input-format jsonl`",
         ) from error
+    for number, article in enumerate(articles, 1):
+        yield from _of_article(article, f"{name}: article {number}", name)
+
+
+def _of_article(article: Any, place: str, name: str) -> Iterator[Record | BadRecord]:
+    if not (paragraphs := _parts(article, "paragraphs")):
+        yield BadRecord(place, "no `paragraphs`")
+    for number, paragraph in enumerate(paragraphs, 1):
+        if not (questions := _parts(paragraph, "qas")):
+            yield BadRecord(f"{place}, paragraph {number}", "no `qas`")
+        for question in questions:
+            yield _record(paragraph.get("context"), question, name)
+
+
+def _parts(value: Any, key: str) -> list[Any]:
+    parts = value.get(key) if isinstance(value, Mapping) else None
+    return parts if isinstance(parts, list) else []
 
 
 def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
@@ -46,12 +61,13 @@ def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
     return Record(context, question["question"], spans=spans, fields=fields, source=source, problem=problem)
 
 
-def prediction_file(results: Iterable[Answers], report: Callable[[SqbertError], None]) -> dict[str, str]:
-    """Return what the official scripts read: the best answer of each question by its id, "" for none.
+def gather_predictions(
+    predictions: dict[str, str], results: Iterable[Answers], report: Callable[[SqbertError], None]
+) -> None:
+    """Fill in what the official scripts read: the best answer of each question by its id, "" for none.
 
     A question without an id of its own is reported, and left out.
     """
-    predictions: dict[str, str] = {}
     for result in results:
         name = result.record.fields.get("id")
         if name is None or str(name) in predictions:
@@ -59,4 +75,3 @@ def prediction_file(results: Iterable[Answers], report: Callable[[SqbertError], 
             report(SqbertError(f"{result.record.source or 'a question'} {what}", hint="use `--format jsonl`"))
             continue
         predictions[str(name)] = result.answers[0].text if result.answers else ""
-    return predictions

@@ -20,6 +20,9 @@ Rows: TypeAlias = Iterator[tuple[int, dict[str, Any] | str]]
 Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 """Line numbers, each with the cells of a row or the reason why there are none."""
 
+SEPARATOR = re.compile(r"sep=(.)\s*$")
+"""Excel's own first line."""
+DIVIDERS = {"\t": "tabs", "|": "`|`"}
 MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can swallow
 
 
@@ -29,7 +32,11 @@ def table_rows(format: str, lines: Lines, top: Lines | None, fields: Fields, nam
     first = next((line for line in before if line[1].strip()), None)
     if first is None:
         return
-    cells = partial(csv_cells, delimiter=delimiter(first[1])) if format == "csv" else tsv_cells
+    told = SEPARATOR.match(first[1]) if format == "csv" else None
+    if told and (first := next((line for line in before if line[1].strip()), None)) is None:
+        return
+    between = told[1] if told else delimiter(first[1])
+    cells = partial(csv_cells, delimiter=between) if format == "csv" else tsv_cells
     table = cells(chain([first], before))
     _, header = next(_filled(table), (0, None))
     if header is None:
@@ -87,15 +94,21 @@ def tsv_cells(lines: Lines) -> Table:
 
 
 def _filled(table: Table) -> Table:
-    return ((number, cells) for number, cells in table if "".join(cells).strip() or len(cells) > 1)
+    """Without rows of empty cells, with which spreadsheets end."""
+    return ((number, cells) for number, cells in table if "".join(cells).strip())
 
 
 def _columns(header: list[str] | str, fields: Fields, name: str) -> list[str]:
     if isinstance(header, str) or not is_unicode("".join(header)):
         raise SqbertError(f"header of `{name}`: {header if isinstance(header, str) else NOT_UNICODE}")
+    while header and not header[-1].strip():  # columns of a spreadsheet that nobody has filled
+        header = header[:-1]
     if len(set(header)) < len(header):
         raise SqbertError(f"`{name}` has two columns of the same name: {listed(header)}", hint="rename one")
     if unmet := lack(fields, header):
+        if divided := [word for divider, word in DIVIDERS.items() if len(header) == 1 and divider in header[0]]:
+            hint = "say `--input-format tsv`" if divided == ["tabs"] else "write it with commas"
+            raise SqbertError(f"the columns of `{name}` seem to be divided by {divided[0]}", hint=hint)
         raise SqbertError(f"`{name}` has {unmet[0]}", hint=unmet[1])
     return header
 
@@ -105,6 +118,8 @@ def _table_row(cells: list[str] | str, columns: list[str]) -> dict[str, Any] | s
         return cells
     if not is_unicode("".join(cells)):
         return NOT_UNICODE
+    if not any(cells[len(columns) :]):
+        cells = cells[: len(columns)]
     if len(cells) != len(columns):
         return f"{len(cells)} columns, but the header has {len(columns)}"
     return dict(zip(columns, cells, strict=True))

@@ -47,6 +47,6 @@ def stretches(
 
 def window_stride(stride: int | None, room: int) -> int:
     """What neighbouring windows share; raise `SqbertError` where nothing new would be left."""
-    if stride is not None and stride >= room:
-        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use a smaller one")
+    if stride is not None and not 0 <= stride < room:
+        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use one between")
     return room // 4 if stride is None else stride

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from sqbert_cli.errors import SqbertError
@@ -20,14 +20,16 @@ CONTROLS = re.compile("[\x7f-\x9f]")
 TSV_ESCAPES = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
-def make_writer(format: OutputFormat, stream: IO[bytes]) -> Callable[[Mapping[str, Any]], None]:
+def make_writer(
+    format: OutputFormat, stream: IO[bytes], columns: Sequence[str] = ()
+) -> Callable[[Mapping[str, Any]], None]:
     """Make the function that writes one result, and flushes it.
 
-    CSV and TSV begin with a header, the names of the first result; a name that comes later is an error. Values
+    CSV and TSV begin with a header, `columns` or the names of the first result; another name is an error. Values
     that are not strings are written as JSON, null as nothing. TSV has no quotes: a tab or line end becomes
     `\\t`, `\\n` or `\\r`, so that a result is always one line, and what was read from TSV is written as it was.
     """
-    to_lines = _json_line if format == "jsonl" else _table_lines(_csv_line if format == "csv" else _tsv_line)
+    to_lines = _json_line if format == "jsonl" else _table_lines(_csv_line if format == "csv" else _tsv_line, columns)
 
     def write(fields: Mapping[str, Any]) -> None:
         # A lone surrogate becomes `\ud800`, which in JSON is the same string again.
@@ -48,10 +50,13 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 
 
 def result_writer(
-    format: OutputFormat, stream: IO[bytes], to_fields: Callable[[AnyResult], Mapping[str, Any]]
+    format: OutputFormat,
+    stream: IO[bytes],
+    to_fields: Callable[[AnyResult], Mapping[str, Any]],
+    columns: Sequence[str] = (),
 ) -> Callable[[AnyResult], None]:
     """Make the function that writes one result; what cannot be written is told with its record's source."""
-    write = make_writer(format, stream)
+    write = make_writer(format, stream, columns)
 
     def write_result(result: AnyResult) -> None:
         try:
@@ -76,17 +81,17 @@ def _json(value: Any) -> str:
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _table_lines(to_line: Callable[[Iterable[str]], str]) -> ToLines:
-    columns: list[str] = []
+def _table_lines(to_line: Callable[[Iterable[str]], str], columns: Sequence[str]) -> ToLines:
+    written: list[str] = []
 
     def to_lines(fields: Mapping[str, Any]) -> str:
-        wanted = columns or list(fields)
+        wanted = written or list(columns or fields)
         if extra := [f"`{name}`" for name in fields if name not in wanted]:
             raise SqbertError(f"no column for {', '.join(extra)}, which the first result has not",
                               hint="use `--format jsonl`")  # fmt: skip
         row = to_line([_cell(fields.get(column)) for column in wanted])
-        header = "" if columns else to_line(wanted)
-        columns[:] = wanted  # only now: the first result may be one that cannot be written
+        header = "" if written else to_line(wanted)
+        written[:] = wanted  # only now: the first result may be one that cannot be written
         return header + row
 
     return to_lines

@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +20,17 @@ from hypothesis import strategies as st
 from sqbert_cli.bulk.bad import write_bad
 from sqbert_cli.bulk.inputs import find_inputs
 from sqbert_cli.bulk.manifest import differences, read_shards, write_manifest
-from sqbert_cli.bulk.plan import Reading, Shard, cut, named
+from sqbert_cli.bulk.plan import Reading, Request, Shard, cut, named
+from sqbert_cli.bulk.run import make_work
+from sqbert_cli.bulk.worker import do_shard
+from sqbert_cli.checkpoint import read_checkpoint
 from sqbert_cli.errors import SqbertError
+from sqbert_cli.job import Job, ModelChoice
+from sqbert_cli.predict.entities import find_entities
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.fields import QuestionFields
 from sqbert_cli.text.files import NOT_UNICODE
+from sqbert_cli.text.results import entities_fields
 
 lines = {
     "jsonl": st.sampled_from(
@@ -80,12 +87,36 @@ def test_a_damaged_file_gives_what_comes_before_and_one_bad_record(ending: str, 
 
 def test_a_file_of_no_text_is_one_bad_record(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
-    for content, said in ((b"%PDF-1.7\n1 0 obj\n", "no text, but a PDF"), ("a\nb".encode("utf-16"), "is UTF-16")):
+    for content, said in (
+        (b"%PDF-1.7\n1 0 obj\n", "no text, but a PDF"),
+        ("a\nb".encode("utf-16"), "is UTF-16"),
+        (b'{\n "text": "a"\n}\n', "seems to be JSON, but not an object a line"),
+        (b'[{"text": "a"}]', "seems to be JSON, but not an object a line"),
+    ):
         file.write_bytes(content)
         (bad,) = Reading().records(str(file))
         assert isinstance(bad, BadRecord)
         assert said in bad.reason
         assert [shard.records for shard in cut(str(file), Reading(), 5)] == [1]
+
+
+def test_all_parts_of_a_table_have_the_columns_of_its_first_record(many_heads: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"id": 1, "text": "a"}\n')
+    (folder / "b.jsonl").write_text('{"text": "b", "id": 2}\n{"id": 3, "lang": "en", "text": "c"}\n')
+    job = Job(ModelChoice(str(many_heads)), partial(find_entities), entities_fields)
+    request = Request(str(folder), str(tmp_path / "out"), Reading(), "csv", "local", 1, 10)
+    inputs, _ = find_inputs(request.input, any_ending=False)
+    work = make_work(request, job, request.output, inputs)
+    (tmp_path / "out/bad").mkdir(parents=True)
+    shards = named((shard for file in inputs for shard in cut(file.name, Reading(), 10)), "csv")
+    outcomes = [do_shard(work, read_checkpoint(many_heads), shard) for shard in shards]
+    heads = {file.read_text().splitlines()[0] for file in (tmp_path / "out").glob("part-*")}
+    assert heads == {"id,text,entities"}
+    assert [(outcome.records, outcome.bad) for outcome in outcomes] == [(1, 0), (2, 1)]
+    (bad,) = (tmp_path / "out/bad").iterdir()
+    assert json.loads(bad.read_text())["reason"] == "no column for `lang`, which the first result has not"
 
 
 def test_names_are_in_the_order_of_the_input() -> None:
