@@ -71,9 +71,8 @@ def run_sqbert(
     is_forked: bool = True,
 ) -> Ran:
     """Run the command in a process of its own; one that is forked has the locale of the tests."""
-    python = command() if is_forked and sys.platform == "linux" else ("-m", "sqbert_cli")
     ended = subprocess.run(
-        [sys.executable, *python, *map(str, arguments)],
+        sqbert(*arguments) if is_forked else [sys.executable, "-m", "sqbert_cli", *map(str, arguments)],
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
         cwd=cwd,
@@ -83,12 +82,21 @@ def run_sqbert(
     return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
-@cache
-def command(*inside: str) -> tuple[str, ...]:
-    """Start the process that commands are forked from, `inside` a namespace as `nsenter` is told; it has all of them.
+def sqbert(*words: str | Path, inside: tuple[str, ...] = ()) -> list[str]:
+    """Return the command line of `sqbert WORDS` (`-c CODE`: of Python on code), forked where that can be.
 
-    Return what Python is called with to ask it for one.
+    `inside` are words that go before another's: of a namespace (`nsenter`), or of a locale (`env`).
     """
+    if sys.platform == "linux":
+        python = ["-S", "-E", str(ROOT / "tests" / "ready.py"), str(_server(*inside))]
+    else:
+        python = [] if words[:1] == ("-c",) else ["-m", "sqbert_cli"]
+    return [sys.executable, *python, *map(str, words)]
+
+
+@cache
+def _server(*inside: str) -> Path:
+    """Start the process that commands are forked from; return the socket that asks it for one."""
     socket = Path(mkdtemp()) / "socket"
     server = subprocess.Popen(
         [*inside, sys.executable, "-m", "tests.ready", "serve", socket],
@@ -104,7 +112,7 @@ def command(*inside: str) -> tuple[str, ...]:
         shutil.rmtree(socket.parent)
 
     atexit.register(stop)
-    return "-S", "-E", str(ROOT / "tests" / "ready.py"), str(socket)
+    return socket
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import ssl
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,8 @@ from subprocess import PIPE, Popen
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.conftest import sqbert
 
 IN_LFS = (".safetensors", ".bin", ".parquet")
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/(.*))?)?")
@@ -209,7 +210,7 @@ def run(code: str, home: Path, url: str, **environment: str) -> Popen[str]:
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     return Popen(
-        [sys.executable, "-c", PREAMBLE + code],
+        sqbert("-c", PREAMBLE + code),
         env={**os.environ, "HF_HUB_OFFLINE": "0", **settings, **environment},
         stdout=PIPE,
         stderr=PIPE,

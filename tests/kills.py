@@ -41,7 +41,7 @@ DONE = ("is there already", "already holds a model")
 HUB_NAME = "org/tiny"
 assert Run
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.kills"])
+FORKS.set_forkserver_preload(["tests.kills", "torch._dynamo", "scipy.stats", "sklearn.metrics", "seqeval.metrics"])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT, run_sqbert
 
 PACKAGE = ROOT / "sqbert_cli"
@@ -97,39 +95,48 @@ def part_of(name: str) -> str:
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_downwards(path: Path) -> None:
-    own = part_of(".".join(["sqbert_cli", *path.relative_to(PACKAGE).with_suffix("").parts]))
-    for name in imports(path):
-        if name.startswith("sqbert_cli") and path != PACKAGE / "__init__.py":
-            assert RANK[part_of(name)] <= RANK[own], f"{own} imports {name}"
-        elif (package := name.split(".")[0]) in HOMES:
-            assert own in HOMES[package], f"{package} is at home in {HOMES[package]}, not in {own}"
+def test_imports_point_downwards() -> None:
+    for path in FILES:
+        own = part_of(".".join(["sqbert_cli", *path.relative_to(PACKAGE).with_suffix("").parts]))
+        for name in imports(path):
+            if name.startswith("sqbert_cli") and path != PACKAGE / "__init__.py":
+                assert RANK[part_of(name)] <= RANK[own], f"{path} imports {name}"
+            elif (package := name.split(".")[0]) in HOMES:
+                assert own in HOMES[package], f"{package} is at home in {HOMES[package]}, not in {path}"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--help", "--version", "classify --help", "classify --top-k 0 a", "classify a b --pair c", "clasify",
-        "classify --input nowhere.txt", "finetune", "finetune --output x",
-        "finetune --output x --train README.md --data .", "evaluate", "evaluate --task sst3", "pretrain",
-        "ner --help", "ner --labels ,", "qa --help", "qa --context README.md", "fill-mask --help",
-        "embed --output x.txt", "models", "models info --help", "models list", "models rm org/none", "models pull",
-        "models export a b", "models convert a b --to onnx", "classify --labels a,a x", "classify --template x y",
-        "ner --ray local a", "ner --ray local --input tests", "qa --workers 2", "embed --ray auto --input x a",
-        "bench --help", "bench --engines nothing", "bench --lengths 0", "bench --compare nowhere.json",
-    ],
+LIGHT = (
+    "--help", "--version", "classify --help", "classify --top-k 0 a", "classify a b --pair c", "clasify",
+    "classify --input nowhere.txt", "finetune", "finetune --output x",
+    "finetune --output x --train README.md --data .", "evaluate", "evaluate --task sst3", "pretrain",
+    "ner --help", "ner --labels ,", "qa --help", "qa --context README.md", "fill-mask --help",
+    "embed --output x.txt", "models", "models info --help", "models list", "models rm org/none", "models pull",
+    "models export a b", "models convert a b --to onnx", "classify --labels a,a x", "classify --template x y",
+    "ner --ray local a", "ner --ray local --input tests", "qa --workers 2", "embed --ray auto --input x a",
+    "bench --help", "bench --engines nothing", "bench --lengths 0", "bench --compare nowhere.json",
 )  # fmt: skip
-def test_help_and_argument_errors_never_import_torch(arguments: str) -> None:
-    code = (
-        "import sys, atexit\n"
-        "heavy = {'torch', 'tokenizers', 'numpy', 'ray', 'pyarrow'}\n"
-        "atexit.register(lambda: print('LOADED', sorted(heavy & set(sys.modules))))\n"
-        f"sys.argv = ['sqbert', *{arguments.split()!r}]\n"
-        "from sqbert_cli.cli import main; main()"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
-    assert "LOADED []" in ended.stdout, ended.stderr
+FORKS = """
+import os, sys
+from sqbert_cli.cli import main
+for arguments in sys.argv[1:]:
+    sys.stdout.flush()
+    if os.fork() == 0:
+        sys.argv = ["sqbert", *arguments.split()]
+        try:
+            main()
+        except SystemExit:
+            pass
+        loaded = {"torch", "tokenizers", "numpy", "ray", "pyarrow"} & set(sys.modules)
+        print("LOADED", sorted(loaded), arguments, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_help_and_argument_errors_never_import_torch() -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKS, *LIGHT], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    said = [line for line in ended.stdout.splitlines() if line.startswith("LOADED")]
+    assert said == [f"LOADED [] {arguments}" for arguments in LIGHT], ended.stderr
 
 
 def test_classifying_does_not_import_what_others_need(tiny_model: Path) -> None:

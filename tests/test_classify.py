@@ -345,12 +345,8 @@ def test_order_and_scores_do_not_depend_on_the_neighbours(tiny_model: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "first", "records", "slack"), [("tiny", 8_000, 24_000, 20), ("sqbert-small", 600, 1_200, 20)]
-)
-def test_memory_stays_flat_over_many_records(
-    model: str, first: int, records: int, slack: int, tiny_model: Path
-) -> None:
-    with piped("classify", tiny_model if model == "tiny" else model) as pipe:
-        peaks = many(pipe, records, (first,))
-    assert peaks[records] - peaks[first] < slack, f"{peaks} MiB"
+def test_memory_stays_flat_over_many_records() -> None:
+    """A kernel is made for each number of rows, and few are kept."""
+    with piped("classify", "sqbert-small") as pipe:
+        peaks = many(pipe, 1_200, (600,))
+    assert peaks[1_200] - peaks[600] < 20, f"{peaks} MiB"

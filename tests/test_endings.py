@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,20 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run_sqbert
+from tests.conftest import ROOT, run_sqbert, sqbert
 
 TEXTS = ["a good film", "it was awful", "i loved it !"]
 
 
 def start(*arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sqbert_cli", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(sqbert(*arguments), cwd=ROOT, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload,no-any-return]
 
 
 def test_a_closed_or_full_standard_output_is_no_traceback(tiny_model: Path) -> None:
     for command in ("--version > /dev/full", "--help > /dev/full", f"classify good --model {tiny_model} >&-"):
         shell = ["bash", "-c", f"{sys.executable} -m sqbert_cli {command}"]
         ended = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert ended.returncode in (0, 1)
         assert "Traceback" not in ended.stderr
 
 
@@ -47,8 +48,8 @@ def test_results_come_as_lines_arrive(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("name", ["jsonl", "table"])
 def test_a_closed_pipe_ends_quietly(tiny_model: Path, name: str) -> None:
-    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model} --format {name}"
-    command = f"yes good film | {sqbert} | head -n 2; echo ${{PIPESTATUS[1]}}"
+    classify = shlex.join(sqbert("classify", "--model", tiny_model, "--format", name))
+    command = f"yes good film | {classify} | head -n 2; echo ${{PIPESTATUS[1]}}"
     ended = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     lines = ended.stdout.splitlines()
     assert all("good film" in line for line in lines[:2])
@@ -57,8 +58,8 @@ def test_a_closed_pipe_ends_quietly(tiny_model: Path, name: str) -> None:
 
 def test_no_result_is_lost_when_nobody_reads_the_messages(tiny_model: Path) -> None:
     lines = '{"text": "good"}\n{}\n' * 500
-    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model}"
-    command = f"{sqbert} 2> >(head -n 1 > /dev/null) | wc -l; echo ${{PIPESTATUS[0]}}"
+    classify = shlex.join(sqbert("classify", "--model", tiny_model))
+    command = f"{classify} 2> >(head -n 1 > /dev/null) | wc -l; echo ${{PIPESTATUS[0]}}"
     ended = subprocess.run(["bash", "-c", command], cwd=ROOT, input=lines, capture_output=True, text=True, timeout=120)
     assert ended.stdout.split() == ["500", "1"]
 
@@ -125,7 +126,7 @@ def test_a_person_sees_a_table(tiny_model: Path) -> None:
 def test_a_person_sees_progress_on_stderr_and_a_pipe_only_results(tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "many.txt").write_text("a good film\n" * 3000)
     reader, writer = pty.openpty()
-    command = [sys.executable, "-m", "sqbert_cli", "classify", "--input", tmp_path / "many.txt", "--model", tiny_model]
+    command = sqbert("classify", "--input", tmp_path / "many.txt", "--model", tiny_model)
     environment = os.environ | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writer, env=environment) as process:
         os.close(writer)
@@ -189,9 +190,9 @@ def test_results_are_not_appended_to_what_is_read(tiny_model: Path, tmp_path: Pa
 
 
 def test_a_full_log_stops_nothing(tiny_model: Path) -> None:
-    sqbert = f"{sys.executable} -m sqbert_cli classify --model {tiny_model} 2> /dev/full"
+    classify = f"{shlex.join(sqbert('classify', '--model', tiny_model))} 2> /dev/full"
     lines = '{"text": "good"}\noops\n{"text": "bad"}\n'
-    ended = subprocess.run(["bash", "-c", sqbert], cwd=ROOT, input=lines, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(["bash", "-c", classify], cwd=ROOT, input=lines, capture_output=True, text=True, timeout=120)
     assert (len(ended.stdout.splitlines()), ended.returncode) == (2, 1)
 
 

@@ -8,7 +8,6 @@ import pickle
 import shutil
 import struct
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_sqbert, sqbert
 
 GIGABYTE = 1 << 30
 MEMORY = 150 << 20
@@ -237,7 +236,7 @@ def hostile(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 def run_child(command: str, folders: list[Path]) -> tuple[list[tuple[int, int]], list[str]]:
     """Run a command on each folder in one process. Returns how each ended, the peak of memory, and what was said."""
     ended = subprocess.run(
-        [sys.executable, "-c", CHILD, command, *map(str, folders)],
+        sqbert("-c", CHILD, command, *folders),
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -274,9 +273,7 @@ def test_what_a_folder_says_does_not_steer_the_terminal(tiny_model: Path, tmp_pa
     (folder / "training.json").write_text(json.dumps(training))
     (folder / "README.md").write_text(f"---\nlicense: bsd{steering}\n---\n")
     for command in ("models info --format table", "models list --format table"):
-        ended = subprocess.run(
-            [sys.executable, "-m", "sqbert_cli", *command.split(), folder], capture_output=True, cwd=ROOT, timeout=60
-        )
-        assert ended.returncode == 0, ended.stderr
-        assert b"\x1b" not in ended.stdout
-        assert b"\x07" not in ended.stdout
+        ended = run_sqbert(*command.split(), folder)
+        assert ended.status == 0, ended.err
+        assert "\x1b" not in ended.out
+        assert "\x07" not in ended.out

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from sqbert_cli.commands.models import models
 from sqbert_cli.files import UNFINISHED
 from tests.conftest import Ran, run_sqbert
 from tests.hub_server import Hub, commit_of, run, serve
@@ -237,14 +236,6 @@ def test_one_revision_of_two_is_removed_and_links_are_not_followed(tiny_model: P
     assert (tiny_model / "config.json").is_file()
     assert run_sqbert("models", "rm", "tiny/mood").status == 0
     assert not root.exists()
-
-
-def test_every_command_says_what_it_is_for() -> None:
-    for command in models.registered_commands:
-        name = command.name or command.callback.__name__  # type: ignore[union-attr]
-        shown = run_sqbert("models", name, "--help")
-        assert shown.status == 0
-        assert f"sqbert models {name}" in shown.out
 
 
 def test_scores_that_are_no_numbers_are_left_out(tiny_model: Path, tmp_path: Path) -> None:

@@ -420,6 +420,19 @@ def test_a_termux_that_cannot_be_entered_is_no_failure_where_it_was_not_asked_fo
         purged(target, termux_used=True)
 
 
+def test_a_warm_phone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [parse_conditions(CONDITIONS.replace("temperature: 271", f"temperature: {n}").splitlines())
+            for n in (412, 405, 271)]  # fmt: skip
+    monkeypatch.setattr("sqbert_cli.phone.session.ask_conditions", lambda _: said.pop(0))
+    monkeypatch.setattr("sqbert_cli.phone.session.POLL_SECONDS", 0.0)
+    course = Course("auto", (1,), 16, 10, 50, 60.0, force=False, purge=False)
+    report = PhoneReport(machine={}, models={}, baseline="")
+    *waits, found = await_conditions(Target(AdbLink("adb", "89AB"), parse_facts([])), course, report)
+    assert [("41.2" in str(waits[0]), "40.5" in str(waits[1])), len(waits)] == [(True, True), 2]
+    assert isinstance(found, Found)
+    assert "27.1 °C" in found.detail
+
+
 def test_what_was_forced_is_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Target(AdbLink("adb", "89AB"), parse_facts([]))
     course = Course("auto", (1,), 16, 10, 50, 0.0, force=True, purge=False)

@@ -19,8 +19,7 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from sqbert_cli.cli import app
-from tests.conftest import ROOT
-from tests.conftest import command as forked
+from tests.conftest import ROOT, sqbert
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = "\n".join(
@@ -56,7 +55,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shell")
     (folder / "bin").mkdir()
     script = folder / "bin" / "sqbert"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *forked()])} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(sqbert())} "$@"\n')
     script.chmod(0o755)
     return folder
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,39 +28,7 @@ from sqbert_cli.training.settings import FinetuneSettings
 from sqbert_cli.training.teacher import OwnTeacher
 from sqbert_cli.views.training import show_training
 from tests.conftest import ROOT, run_sqbert
-from tests.toys import same_weights, toy_arguments, toy_dataset
-
-
-@pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_with_the_same_bits(
-    toy: Path, tiny_model: Path, trained: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "model"
-    command = [sys.executable, "-m", "sqbert_cli", *toy_arguments(toy, tiny_model, output), "--resume"]
-    kills = 0
-    draw = random.Random(0)
-    while True:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        progress, before = output / ".resume" / "progress.pt", time.monotonic()
-        written = progress.stat().st_mtime_ns if progress.exists() else 0
-        while process.poll() is None and time.monotonic() - before < 120:  # kill it soon after it has got on
-            if kills < 2 and progress.exists() and progress.stat().st_mtime_ns != written:
-                time.sleep(draw.random() * 0.1)
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.005)
-        _, err = process.communicate()
-        if process.returncode != -signal.SIGKILL:
-            break
-    assert process.returncode == 0, err.decode()
-    assert kills == 2
-    assert same_weights(output, trained)
-    ours, theirs = (json.loads((folder / "training.json").read_text()) for folder in (output, trained))
-    assert ours["scores"] == theirs["scores"]
-    assert ours["history"] == theirs["history"]  # those before the kills too
+from tests.toys import toy_arguments, toy_dataset
 
 
 def test_an_interrupted_run_is_neither_overwritten_nor_mixed_up(toy: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_line_now_and_then_is_answered_before_the_next_comes(command: str, mod
 
 @pytest.mark.slow
 def test_thirty_thousand_records_and_a_reader_that_stops_take_the_memory_of_five_thousand(model: Path) -> None:
-    with piped("ner", model) as pipe:
+    with piped("classify", model) as pipe:
         before, after = held_up(pipe, 30_000, 3)
     assert after - before < SLACK
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sqbert_cli.process import SETTINGS, SPINS, environment_of_others, keep_few_kernels, wait_briefly
-from tests.conftest import ROOT
+from tests.conftest import ROOT, sqbert
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 COLOURS = re.compile(r"\x1b\[(?:[0-9]+;)*3[0-9]")
@@ -53,8 +53,9 @@ def environment(**values: str) -> dict[str, str]:
 
 
 def run(place: Path, *arguments: str, **values: str) -> str:
+    locale = ("env", *(f"{name}={value}" for name, value in PLAIN.items())) if values.items() >= PLAIN.items() else ()
     ended = subprocess.run(
-        [sys.executable, "-m", "sqbert_cli", *arguments],
+        sqbert(*arguments, inside=locale),
         cwd=place, env=environment(**values), capture_output=True, stdin=subprocess.DEVNULL, timeout=300,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr.decode()
@@ -131,7 +132,7 @@ def on_terminal(place: Path, columns: int, *arguments: str, **values: str) -> st
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "sqbert_cli", *arguments],
+        sqbert(*arguments),
         cwd=place, env=environment(TERM="xterm-256color", **values), stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 import torch
@@ -149,12 +149,18 @@ def test_large_fields_count_too(cut: Callable[..., Iterator[list[Record]]]) -> N
 
 
 def test_live_chunks_do_not_wait_for_more() -> None:
+    taken = Semaphore(0)
+
     def slowly() -> Iterator[Record]:
         for number in range(3):
             yield Record(str(number))
-            time.sleep(0.2)
+            taken.acquire(timeout=10)
 
-    assert [[record.text for record in chunk] for chunk in live_chunks(slowly())] == [["0"], ["1"], ["2"]]
+    found = []
+    for chunk in live_chunks(slowly()):
+        found.append([record.text for record in chunk])
+        taken.release()
+    assert found == [["0"], ["1"], ["2"]]
 
 
 def test_an_error_while_reading_comes_after_what_was_read() -> None:

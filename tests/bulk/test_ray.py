@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sqbert_cli.cli import app
-from tests.conftest import ROOT, Ran, run_sqbert
+from tests.conftest import ROOT, Ran, run_sqbert, sqbert
 from tests.procs import command_lines, writers
 
 WORDS = ["the", "a", "film", "was", "not", "good", "bad", "very", "and", "but", "it", "i", "loved", "hated", "great"]
@@ -138,7 +138,7 @@ def test_s3_in_and_out(many_heads: Path, cluster: str, s3: str, tmp_path: Path) 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "sqbert_cli", *map(str, arguments)],
+        sqbert(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 
@@ -19,10 +18,6 @@ MANY = ("--runs", "100000")
 
 def arguments(models: str, *words: str) -> list[str]:
     return ["bench", "--device", "pixel3", "--models", models, "--lengths", "16", "--threads", "1", *words]
-
-
-def command(models: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "sqbert_cli", *arguments(models, *words)]
 
 
 def bench(phone: Phone, models: str, *words: str) -> subprocess.CompletedProcess[bytes]:
@@ -54,7 +49,7 @@ def running(phone: Phone) -> bool:
 def begin(phone: Phone, models: str, *words: str) -> subprocess.Popen[bytes]:
     """A command whose run on the phone is under way."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = phone.start([*command(models, *MANY), *words], cwd=ROOT, **pipes)
+    process = phone.start(phone.forked(*arguments(models, *MANY), *words), cwd=ROOT, **pipes)
     wait_until(lambda: running(phone), "the run on the phone", 240)
     return process
 

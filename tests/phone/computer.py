@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from tests.conftest import ROOT, command
+from tests.conftest import ROOT, sqbert
 
 from . import clients
 from .namespace import Namespace, wait_until
@@ -61,8 +61,10 @@ class Computer:
 
     def sqbert(self, *words: str | Path) -> subprocess.CompletedProcess[bytes]:
         """Run our command to its end, forked from a process in the phone's network."""
-        python = command(*self.namespace.on_computer([]))
-        return self.run([sys.executable, *python, *words], cwd=ROOT, timeout=900)
+        return self.run(self.forked(*words), cwd=ROOT, timeout=900)
+
+    def forked(self, *words: str | Path) -> list[str]:
+        return sqbert(*words, inside=tuple(self.namespace.on_computer([])))
 
     def start(
         self, argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, **options: Any

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.phones
 
 
 def test_the_arm64_program_says_what_pytorch_says(arm64: Phone, models: str, tmp_path: Path) -> None:
-    ended = bench(arm64, models, "--runs", "10", "--threads", "1,2", "--json", str(tmp_path / "a.json"))
+    ended = bench(arm64, models, "--runs", "10", "--threads", "2", "--json", str(tmp_path / "a.json"))
     assert ended.returncode == 0, ended.stderr.decode()
     assert "there is no Termux on the phone" in ended.stderr.decode()
     report = json.loads((tmp_path / "a.json").read_text())

@@ -12,7 +12,7 @@ from sqbert_cli.phone.problems import Status
 from tests.conftest import ROOT
 
 from .android import FILES
-from .benches import BOTH_CLIENTS, begin, bench, command, is_clean, running, weights_only
+from .benches import BOTH_CLIENTS, arguments, begin, bench, is_clean, running, weights_only
 from .namespace import kill, wait_until
 from .phone import Phone
 
@@ -43,7 +43,9 @@ def test_the_computers_side_is_ended(phone: Phone, models: str, sent: signal.Sig
 
 
 def test_the_computer_is_gone_while_it_sends(phone: Phone) -> None:
-    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
+    process = phone.start(
+        phone.forked(*arguments("squeezebert-base", "--runtime", "termux")), cwd=ROOT, stderr=subprocess.PIPE
+    )
     wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
     process.kill()
     wait_until(lambda: is_clean(phone), "a clean phone")
@@ -51,7 +53,9 @@ def test_the_computer_is_gone_while_it_sends(phone: Phone) -> None:
 
 @BOTH_CLIENTS
 def test_the_phone_is_lost_while_it_gets_weights(phone: Phone) -> None:
-    process = phone.start(command("squeezebert-base", "--runtime", "termux"), cwd=ROOT, stderr=subprocess.PIPE)
+    process = phone.start(
+        phone.forked(*arguments("squeezebert-base", "--runtime", "termux")), cwd=ROOT, stderr=subprocess.PIPE
+    )
     wait_until(lambda: any(name.endswith(".part") for name in phone.files()), "a file under way")
     phone.kill_adbd()
     _, said = process.communicate(timeout=60)
@@ -112,15 +116,11 @@ def test_purge_leaves_nothing(phone: Phone, models: str) -> None:
     assert phone.files() == []
 
 
-def test_a_purge_that_fails_is_told(phone: Phone, models: str) -> None:
+def test_a_damaged_cache_is_sent_again_and_a_purge_that_fails_is_told(phone: Phone, models: str) -> None:
+    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
+    phone.path(phone.files()[0]).write_bytes(b"x")
     assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
     phone.install_termux(debuggable=False)  # its sshd does not run
     ended = bench(phone, models, "--runtime", "termux", "--check", "--purge")
     assert ended.returncode == Status.NO_TERMUX
     assert b"--  purge: weights may still be there: ssh to 127.0.0.1 failed" in ended.stderr
-
-
-def test_a_damaged_cache_is_sent_again(phone: Phone, models: str) -> None:
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
-    phone.path(phone.files()[0]).write_bytes(b"x")
-    assert bench(phone, models, "--runtime", "termux", "--check").returncode == 0
