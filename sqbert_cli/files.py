@@ -33,7 +33,6 @@ def whole_file(path: Path, *, is_new: bool = False) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         raise SqbertError(f"`{path}` is no plain file", hint="name a file")
     path, temporary = _behind_link(path), ""
-    sweep(path.parent, ABANDONED_SECONDS, f"{path.name}.")
     try:
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         with open(descriptor, "wb") as file:
@@ -67,7 +66,7 @@ def sweep(folder: Path, seconds: float = 0.0, name: str = "") -> None:
     With `name` only what was to be called so.
     """
     for left in folder.glob(f".{escape(name)}*{UNFINISHED}"):
-        with suppress(FileNotFoundError):  # another process was faster
+        with suppress(OSError):  # another process was faster, or it is another user's
             if time.time() - left.stat().st_mtime >= seconds:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
@@ -138,6 +137,7 @@ def write_rows(path: Path, rows: Iterable[Sequence[float]], width: int) -> None:
     import numpy as np
     from numpy.lib import format as npy
 
+    sweep(path.parent, ABANDONED_SECONDS, f"{path.name}.")
     with whole_file(path) as file:
 
         def write_header(count: int) -> None:

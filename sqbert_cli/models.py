@@ -46,7 +46,7 @@ def find_model(name: str | None = None, *, offline: bool = False, any_family: bo
     if name is None:
         return _shipped_default(shipped)
     if folder := shipped.get(name):
-        if Path(name).is_dir() and not folder.samefile(name):
+        if (Path(name) / "config.json").is_file() and not folder.samefile(name):
             raise SqbertError(
                 f"`{name}` ships with sqbert, and is a folder here", hint=f"the folder's name is `./{name}` too"
             )

@@ -32,8 +32,6 @@ READY = (
 
 def ask(path: str, arguments: list[str]) -> int:
     with socket.socket(socket.AF_UNIX) as line:
-        for number in PASSED_ON:
-            signal.signal(number, lambda number, _: line.send(bytes([number])))
         line.connect(path)
         wanted = {
             "arguments": [_told(os.fsencode(one)) for one in arguments],
@@ -42,6 +40,8 @@ def ask(path: str, arguments: list[str]) -> int:
         }
         socket.send_fds(line, [b" "], [0, 1, 2])
         line.sendall(json.dumps(wanted).encode() + b"\n")
+        for number in PASSED_ON:
+            signal.signal(number, lambda number, _: line.send(bytes([number])))
         return int(line.recv(MOST))
 
 
@@ -71,8 +71,11 @@ def keep(line: socket.socket) -> list[str]:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(line, 1, 3)
     request = b""
-    while not request.endswith(b"\n"):
-        request += line.recv(MOST)
+    while b"\n" not in request:
+        if not (part := line.recv(MOST)):
+            os._exit(0)
+        request += part
+    request, _, signals = request.partition(b"\n")
     wanted = json.loads(request)
     if (child := os.fork()) == 0:
         line.close()
@@ -86,21 +89,23 @@ def keep(line: socket.socket) -> list[str]:
         return [os.fsdecode(one.encode("latin-1")) for one in wanted["arguments"]]
     for stream in streams:
         os.close(stream)
-    _pass_on(line, child)
+    _pass_on(line, child, signals)
     _, status = os.waitpid(child, 0)
     line.sendall(str(os.waitstatus_to_exitcode(status)).encode())
     os._exit(0)
 
 
-def _pass_on(line: socket.socket, child: int) -> None:
+def _pass_on(line: socket.socket, child: int, signals: bytes) -> None:
     """Until it has ended."""
     ended = os.pidfd_open(child)
-    while ended not in (heard := select.select([ended, line], [], [])[0]):
-        if line in heard:
-            number = line.recv(1)
-            os.kill(child, number[0] if number else signal.SIGKILL)
-            if not number:  # nobody is there to be told
-                os._exit(0)
+    while True:
+        for number in signals:
+            os.kill(child, number)
+        if ended in select.select([ended, line], [], [])[0]:
+            return
+        if not (signals := line.recv(MOST)):
+            os.kill(child, signal.SIGKILL)
+            os._exit(0)  # nobody is there to be told
 
 
 def run(arguments: list[str]) -> int:

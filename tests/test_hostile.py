@@ -8,6 +8,7 @@ import pickle
 import shutil
 import struct
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.conftest import ROOT, run_sqbert, sqbert
+from tests.conftest import ROOT, run_sqbert
 
 GIGABYTE = 1 << 30
 MEMORY = 150 << 20
@@ -236,7 +237,7 @@ def hostile(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 def run_child(command: str, folders: list[Path]) -> tuple[list[tuple[int, int]], list[str]]:
     """Run a command on each folder in one process. Returns how each ended, the peak of memory, and what was said."""
     ended = subprocess.run(
-        sqbert("-c", CHILD, command, *folders),
+        [sys.executable, "-c", CHILD, command, *map(str, folders)],  # with no memory but its own
         capture_output=True,
         text=True,
         cwd=ROOT,

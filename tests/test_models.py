@@ -191,6 +191,8 @@ def test_the_shipped_model_is_found_in_a_wheel_and_in_a_checkout(
     assert models.find_model("sqbert-small") == shipped
     (tmp_path / "mine/sqbert-small").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "mine")
+    assert models.find_model("sqbert-small") == shipped  # of a run that has not ended
+    shutil.copy(shipped / "config.json", "sqbert-small")
     with pytest.raises(SqbertError, match="ships with sqbert, and is a folder here") as error:
         models.find_model("sqbert-small")
     assert error.value.hint == "the folder's name is `./sqbert-small` too"

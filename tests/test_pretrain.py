@@ -223,6 +223,8 @@ def test_a_text_that_comes_twice_is_refused(tiny_model: Path, corpus: Path, tmp_
     ran = run_sqbert("pretrain", corpus, copy, "--output", tmp_path / "out", "--model", tiny_model)
     assert ran.status == 1
     assert f"`{copy}` is the same text as `{corpus}`" in "".join(ran.err.split("\n"))
+    ran = run_sqbert("pretrain", copy, copy, "--output", tmp_path / "twice", "--model", tiny_model)
+    assert "is the same text as" in ran.err
 
 
 def test_objectives_are_weighed() -> None:

@@ -239,7 +239,12 @@ def test_a_squad_file_gives_the_official_prediction_file(many_heads: Path, tmp_p
 
 def test_an_odd_paragraph_costs_no_other(many_heads: Path, tmp_path: Path) -> None:
     some = [{"context": CONTEXT, "qas": [{"id": "q1", "question": "a ?"}]}, {"context": "A heading"}, None]
-    last = {"paragraphs": [{"context": CONTEXT, "qas": [{"id": "q2", "question": "it ?"}, 3]}]}
+    last = {
+        "paragraphs": [
+            {"context": CONTEXT, "qas": []},
+            {"context": CONTEXT, "qas": [{"id": "q2", "question": "it ?"}, 3]},
+        ]
+    }
     (tmp_path / "dev.json").write_text(json.dumps({"data": [{"paragraphs": some}, {"title": "x"}, last]}))
     ran = run_sqbert("qa", "--model", many_heads, "--input", tmp_path / "dev.json", "--format", "squad")
     assert (ran.status, list(json.loads(ran.out))) == (1, ["q1", "q2"])

@@ -257,6 +257,11 @@ def test_a_table_in_a_file_without_a_telling_name_is_asked_about(name: str, tmp_
     assert caught.value.hint == "say so: `--input-format csv`"
 
 
+def test_what_looks_like_a_header_further_down_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("one\nspeech, text, video\n")
+    assert texts_of(list(read_records(tmp_path / "a.log", start=Mark(1, 4)))) == ["speech, text, video"]
+
+
 def test_csv_as_spreadsheets_write_it() -> None:
     assert texts_of(read("id,text,,\n1,a,,\n2,b,,c\n,,,\n\n;\n", "csv")) == [
         "a",

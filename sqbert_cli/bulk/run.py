@@ -88,12 +88,13 @@ def make_work(request: Request, job: Job, output: str, inputs: Sequence[InputFil
     """What is wrong with the options is said here, before there are workers and a folder of their job."""
     folder = find_model(job.model.name, offline=job.model.offline)
     model = _for_workers(job.model, folder)
-    first = Record("a", request.reading.fields.pair and "a")
-    if request.format != "jsonl":  # the parts of a table are one: all have the columns of the first record
+    checkpoint = read_checkpoint(folder, model.name)
+    list(job.answer(checkpoint, records=[Record("a", request.reading.fields.pair and "a")]))
+    columns: tuple[str, ...] = ()
+    if request.format != "jsonl":  # the parts of a table are one: all have the columns of the first result
         records = (record for file in inputs for record in request.reading.records(file.name))
-        first = next((record for record in records if isinstance(record, Record)), first)
-    (answer,) = job.answer(read_checkpoint(folder, model.name), records=[first])
-    columns = () if request.format == "jsonl" or isinstance(answer, BadRecord) else tuple(job.to_fields(answer))
+        results = (result for record in records for result in job.answer(checkpoint, records=[record]))
+        columns = next((tuple(job.to_fields(one)) for one in results if not isinstance(one, BadRecord)), ())
     return Work(replace(job, model=model), request.reading, output, request.format, model_hash(folder), columns)
 
 

@@ -188,9 +188,9 @@ def pretrain(
         for path in text:
             show_tokenizing(path, tokenize(path, student.tokenizer, tokens))
     processes.wait()
-    files = {path: read_tokens(path, student.tokenizer, tokens) for path in text}
-    refuse_twice(files)
-    finished = show_training(train(student, list(files.values()), chosen, run, guide), run)
+    files = [read_tokens(path, student.tokenizer, tokens) for path in text]
+    refuse_twice(text, files)
+    finished = show_training(train(student, files, chosen, run, guide), run)
     training = {
         "command": "pretrain",
         "teacher": teacher,

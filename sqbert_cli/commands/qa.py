@@ -100,6 +100,7 @@ def qa(
 
     from sqbert_cli.api import find_answers
     from sqbert_cli.console import file_meter, is_table, write_out
+    from sqbert_cli.errors import SqbertError
     from sqbert_cli.job import Job, ModelChoice
     from sqbert_cli.text.results import answers_fields
     from sqbert_cli.text.squad import gather_predictions
@@ -125,8 +126,11 @@ def qa(
             with watched(on_error) as mishaps:
                 try:
                     gather_predictions(predictions, mishaps.sort_out(results, meter), mishaps.report)
-                finally:  # where reading breaks off, what was answered is not lost
-                    write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
+                except SqbertError:  # where reading breaks off, what was answered is not lost
+                    if predictions:
+                        write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
+                    raise
+                write_out(json.dumps(predictions, ensure_ascii=False) + "\n")
         elif is_table(format):
             show_results(results, show_answers, on_error, meter)
         else:

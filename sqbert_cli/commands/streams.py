@@ -135,7 +135,8 @@ class Mishaps:
         for number, result in enumerate(results, 1):
             if isinstance(result, BadRecord):
                 self.report(SqbertError(f"{result.source}: {result.reason}"))
-                reasons.add(result.reason)
+                if number <= HOPELESS:
+                    reasons.add(result.reason)
                 if number == self.count == HOPELESS and len(reasons) == 1:
                     raise SqbertError(f"the first {HOPELESS} lines are all like this: not read on")
             else:

@@ -45,7 +45,9 @@ def classify_any(
     """
     if isinstance(labels, str):
         raise TypeError("labels is one string; put it into a list")
-    if len(labels) < (1 if multi_label else 2):
+    if not labels:
+        raise SqbertError("no labels", hint="name some")
+    if len(labels) == 1 and not multi_label:
         raise SqbertError("a single label would always be right", hint="name another, or use `--multi-label`")
     method = method or default_method(checkpoint)
     if method not in TEMPLATES:

@@ -33,6 +33,8 @@ def fill_masks(
     """
     if isinstance(targets, str):
         raise TypeError("targets is one string; put it into a list")
+    if targets is not None and not targets:
+        raise SqbertError("no targets", hint="leave them out for the likeliest words")
     chosen = checkpoint.head("masked_word", head)
     mask_id = checkpoint.tokenizer.mask_id
     wanted = None if targets is None else {_target(checkpoint, word): word for word in reversed(targets)}
@@ -80,10 +82,13 @@ def _best(
     checkpoint: Checkpoint, chances: Tensor, offsets: tuple[int, int], wanted: Mapping[int, str] | None, top_k: int
 ) -> tuple[Found, ...]:
     """`wanted` are words by their ids, called as whoever asks calls them. *Shape:* (V,)."""
-    ids = torch.tensor(list(wanted)) if wanted else torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size))
-    best = chances[ids].topk(len(ids) if wanted else min(top_k, len(ids)))
-    name = checkpoint.tokenizer.pieces.id_to_token if wanted is None else wanted.get
-    words = (name(int(ids[place])) for place in best.indices)
+    if wanted is None:
+        ids = torch.arange(min(len(chances), checkpoint.tokenizer.vocab_size))
+        best = chances[ids].topk(min(top_k, len(ids)))
+        words = [checkpoint.tokenizer.pieces.id_to_token(int(place)) for place in best.indices]
+    else:
+        best = chances[list(wanted)].topk(len(wanted))
+        words = [list(wanted.values())[place] for place in best.indices]
     return tuple(Found(str(word), *offsets, score) for word, score in zip(words, best.values.tolist(), strict=True))
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from sqbert_cli.records import BadRecord, Record
 from sqbert_cli.text.chunks import chunks, live_chunks
-from sqbert_cli.text.fields import fault_of
+from sqbert_cli.text.fields import fault_of_record
 
 Records: TypeAlias = Iterable[Record | BadRecord | str]
 Result = TypeVar("Result")
@@ -37,7 +37,5 @@ def _record(item: Record | BadRecord | str, number: int) -> Record | BadRecord:
     if not isinstance(item, Record):
         kind = type(item).__name__
         raise TypeError(f"record {number}: records are texts, or of the class `Record`, not {kind}: {item!r}")
-    for what, text in (("text", item.text), ("second text", item.pair)):
-        if text is not None and (fault := fault_of(text)):
-            return BadRecord(item.source or f"record {number}", f"the {what} {fault}")
-    return item
+    fault = fault_of_record(item)
+    return BadRecord(item.source or f"record {number}", fault) if fault else item

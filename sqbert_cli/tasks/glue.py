@@ -12,7 +12,7 @@ from sqbert_cli.model.config import HeadConfig, ProblemType
 from sqbert_cli.records import BadRecord, Gold, Record
 from sqbert_cli.tasks.dataset import Dataset, Split, finite, make_split
 from sqbert_cli.tasks.metrics import Metric
-from sqbert_cli.text.fields import listed
+from sqbert_cli.text.fields import fault_of_record, listed
 from sqbert_cli.text.files import NOT_UNICODE, read_lines
 
 HUB_ID = "nyu-mll/glue"
@@ -239,4 +239,5 @@ def _hub_record(task: GlueTask, row: Mapping[str, Any], source: str) -> Record |
     text, pair = task.hub_text or task.columns.text, task.hub_pair or task.columns.pair
     label = row["label"]
     gold: Gold = float(label) if task.problem_type == "regression" else task.labels[label]
-    return Record(row[text], row[pair] if pair else None, gold, source=source)
+    record = Record(row[text], row[pair] if pair else None, gold, source=source)
+    return BadRecord(source, fault) if (fault := fault_of_record(record)) else record

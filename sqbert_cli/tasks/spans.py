@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.model.config import HeadConfig
@@ -22,6 +22,8 @@ from sqbert_cli.text.tags import OUTSIDE, broken, is_iob2, is_prefixed
 
 ENTITY_FIELDS, ANSWER_FIELDS = Fields(label="entities"), QuestionFields(label="answers")
 
+Tagged: TypeAlias = Sequence[tuple[Record, Sequence[str]]]
+"""Records of CoNLL's columns with their tags."""
 IDEOGRAPHS = "\u2e80"
 """From here on a character is a word of its own, or of a script that has no spaces."""
 
@@ -90,35 +92,32 @@ def question_counts(split: Split) -> str:
 
 def entity_problems(split: Split) -> list[str]:
     """Tags that no scheme has, and spans that cut words; each with its place."""
+    tagged = _tagged(split)
     return [
-        *_listed(f"`{split.name}`: I- where an entity begins, in a file that has B- there", _broken_tags(split)),
         *_listed(
-            f"`{split.name}`: tags that are taken for kinds of entities, in a file of B- and I-", _bare_tags(split)
+            f"`{split.name}`: I- (or E-, L-) where an entity begins, in a file that has B- there", _broken(tagged)
         ),
+        *_listed(f"`{split.name}`: tags that are taken for kinds of entities, in a file of B- and I-", _bare(tagged)),
         *_listed(f"`{split.name}`: entities that cut a word; the whole word counts", _cut_words(split)),
     ]
 
 
-def _broken_tags(split: Split) -> Iterator[str]:
-    tagged = _tagged(split)
+def _broken(tagged: Tagged) -> Iterator[str]:
     if any(is_iob2(tags) for _, tags in tagged):
         for record, tags in tagged:
             yield from (_place(record, index, tags) for index in broken(tags))
 
 
-def _bare_tags(split: Split) -> Iterator[str]:
-    tagged = _tagged(split)
+def _bare(tagged: Tagged) -> Iterator[str]:
     if any(is_prefixed(tag) for _, tags in tagged for tag in tags):
         for record, tags in tagged:
             bare = (index for index, tag in enumerate(tags) if tag != OUTSIDE and not is_prefixed(tag))
             yield from (_place(record, index, tags) for index in bare)
 
 
-def _tagged(split: Split) -> list[tuple[Record, list[str]]]:
-    """Records of CoNLL's columns with their tags."""
-    return [
-        (record, [split_columns(word.line)[-1] for word in record.words]) for record in split.records if record.words
-    ]
+def _tagged(split: Split) -> Tagged:
+    of_columns = (record for record in split.records if record.words)
+    return [(record, [split_columns(word.line)[-1] for word in record.words or ()]) for record in of_columns]
 
 
 def _place(record: Record, index: int, tags: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ A line is a paragraph, a blank line ends a document; in a text without blank lin
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -108,12 +108,13 @@ def read_tokens(path: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:
     return TokenFile(key, np.memmap(file, dtype, "r"), edges)
 
 
-def refuse_twice(files: Mapping[Path, TokenFile]) -> None:
+def refuse_twice(paths: Sequence[Path], files: Sequence[TokenFile]) -> None:
     """Raise `SqbertError` for two files of the same text: what is held out of one would be learnt from the other."""
     first: dict[str, Path] = {}
-    for path, file in files.items():
-        if (same := first.setdefault(file.key, path)) != path:
-            raise SqbertError(f"`{path}` is the same text as `{same}`", hint="leave one of them out")
+    for path, file in zip(paths, files, strict=True):
+        if file.key in first:
+            raise SqbertError(f"`{path}` is the same text as `{first[file.key]}`", hint="leave one of them out")
+        first[file.key] = path
 
 
 def _dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:

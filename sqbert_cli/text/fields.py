@@ -113,6 +113,14 @@ def fault_of(text: str) -> str:
     return "" if is_unicode(text) else "has half of a surrogate pair, which is no character"
 
 
+def fault_of_record(record: Record) -> str:
+    """What is wrong with its texts."""
+    for what, text in (("text", record.text), ("second text", record.pair)):
+        if text is not None and (fault := fault_of(text)):
+            return f"the {what} {fault}"
+    return ""
+
+
 def has_text(text: str) -> bool:
     """Tell whether anything of it is seen, by a person or by BERT: white space and what only controls is not."""
     return any(not (one.isspace() or one == "\ufffd" or unicodedata.category(one) in UNSEEN) for one in text)

@@ -63,9 +63,9 @@ def read_records(
 
 
 def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tuple[Format, Lines] | None:
-    """What the lines are, and all of them; None where a stream has none."""
+    """What the lines are, and all of them; None where there are none."""
     format = guess_format(path)
-    if format == "text" and not str(path).lower().endswith(PLAIN):
+    if format == "text" and (is_stream(path) or not str(path).lower().endswith(PLAIN)):
         first = list(islice(_filled(lines), 1))  # which is put back
         if not first:
             return None
@@ -73,7 +73,7 @@ def _settled(path: Location, lines: Lines, fields: Fields, plain: Format) -> tup
         if is_stream(path):
             guess = _guess_of_question if isinstance(fields, QuestionFields) else _guess_of_line
             format = guess(first[0][1], name_of(path))
-        if format == plain == "text":
+        if format == plain == "text" and first[0][0] == 1:  # what begins further down has no header
             _refuse_table(first[0][1], fields, name_of(path))
     return plain if format == "text" else format, lines
 

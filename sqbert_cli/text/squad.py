@@ -8,7 +8,7 @@ from typing import Any
 
 from sqbert_cli.errors import SqbertError
 from sqbert_cli.records import Answers, BadRecord, Record
-from sqbert_cli.text.fields import has_text, is_unicode
+from sqbert_cli.text.fields import fault_of
 from sqbert_cli.text.files import Location, name_of, read_whole
 from sqbert_cli.text.gold import answer_spans
 
@@ -18,7 +18,7 @@ def squad_records(path: Location) -> Iterator[Record | BadRecord]:
     name = name_of(path)
     try:
         articles = list(json.loads(read_whole(path))["data"])
-        if articles and not any(_parts(article, "paragraphs") for article in articles):
+        if articles and all(_parts(article, "paragraphs") is None for article in articles):
             raise ValueError("no article has `paragraphs`")
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -31,25 +31,25 @@ def squad_records(path: Location) -> Iterator[Record | BadRecord]:
 
 
 def _of_article(article: Any, place: str, name: str) -> Iterator[Record | BadRecord]:
-    if not (paragraphs := _parts(article, "paragraphs")):
+    if (paragraphs := _parts(article, "paragraphs")) is None:
         yield BadRecord(place, "no `paragraphs`")
-    for number, paragraph in enumerate(paragraphs, 1):
-        if not (questions := _parts(paragraph, "qas")):
+    for number, paragraph in enumerate(paragraphs or (), 1):
+        if (questions := _parts(paragraph, "qas")) is None:
             yield BadRecord(f"{place}, paragraph {number}", "no `qas`")
-        for question in questions:
+        for question in questions or ():
             yield _record(paragraph.get("context"), question, name)
 
 
-def _parts(value: Any, key: str) -> list[Any]:
+def _parts(value: Any, key: str) -> list[Any] | None:
     parts = value.get(key) if isinstance(value, Mapping) else None
-    return parts if isinstance(parts, list) else []
+    return parts if isinstance(parts, list) else None
 
 
 def _record(context: Any, question: Any, name: str) -> Record | BadRecord:
     question = question if isinstance(question, Mapping) else {}
     source = f"{name}: question {question.get('id', '?')}"
     for what, value in (("context", context), ("question", question.get("question"))):
-        if not isinstance(value, str) or not has_text(value) or not is_unicode(value):
+        if not isinstance(value, str) or fault_of(value):
             return BadRecord(source, f"the {what} is empty, or no text")
     spans, problem = None, ""
     try:

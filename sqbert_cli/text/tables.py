@@ -20,7 +20,7 @@ Rows: TypeAlias = Iterator[tuple[int, dict[str, Any] | str]]
 Table: TypeAlias = Iterator[tuple[int, list[str] | str]]
 """Line numbers, each with the cells of a row or the reason why there are none."""
 
-SEPARATOR = re.compile(r"sep=(.)\s*$")
+SEPARATOR = re.compile(r"sep=([,;|\t])\s*$")
 """Excel's own first line."""
 DIVIDERS = {"\t": "tabs", "|": "`|`"}
 MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can swallow

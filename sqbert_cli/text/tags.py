@@ -13,8 +13,8 @@ PREFIXES = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S", "M": "I"
 
 def split_tag(tag: str) -> tuple[str, str]:
     """`B-PER` is (`B`, `PER`); a name without a prefix goes on where its neighbour has the same: (`I`, `PER`)."""
-    prefix, dash, label = tag.partition("-")
-    return (PREFIXES[prefix], label) if dash and prefix in PREFIXES else ("I", tag)
+    prefix, _, label = tag.partition("-")
+    return (PREFIXES[prefix], label) if is_prefixed(tag) else ("I", tag)
 
 
 def tag_spans(tags: Iterable[str]) -> list[Span]:

@@ -48,5 +48,7 @@ def stretches(
 def window_stride(stride: int | None, room: int) -> int:
     """What neighbouring windows share; raise `SqbertError` where nothing new would be left."""
     if stride is not None and not 0 <= stride < room:
-        raise SqbertError(f"a window holds {room} tokens of the text, --stride is {stride}", hint="use one between")
+        raise SqbertError(
+            f"a window holds {room} tokens of the text, --stride is {stride}", hint=f"use 0 to {room - 1}"
+        )
     return room // 4 if stride is None else stride

@@ -98,8 +98,9 @@ def finetune(
         "guidance": None if guidance is None else guidance.told,
         "weights of the vectors": None if vectors is None else weights_hash(vectors[1]),
     }
-    batch = settings.batch_size * settings.accumulation
-    plan = Plan([lesson.lengths for lesson in lessons], batch, settings.epochs, settings.power, settings.seed)
+    plan = Plan(
+        [lesson.lengths for lesson in lessons], settings.step_windows, settings.epochs, settings.power, settings.seed
+    )
     _check_steps(lessons, plan)
     if len(lessons) > 1:
         yield Shared({one.head.name: of_one for one, of_one in zip(lessons, plan.shares, strict=True)})
@@ -117,11 +118,13 @@ def finetune(
 
         for step in optimise(trainer, losses):
             yield step
-            if step.index % eval_steps == 0 or step.index == step.steps:
+            is_last = step.index == step.steps
+            if step.index % eval_steps == 0 or is_last:
                 yield _evaluate(trainer, student, datasets, run)
-                if settings.patience and trainer.progress.stale >= settings.patience:
-                    break
-            saver.step_done(step.index % settings.save_steps == 0 or step.index == step.steps)
+                is_last = is_last or trainer.progress.stale >= (settings.patience or math.inf)
+            saver.step_done(is_last or step.index % settings.save_steps == 0)
+            if is_last:
+                break
         run.processes.wait()
         take_best(run, student.network)
     yield Finished(trainer.progress.seconds, trainer.progress.history, told)

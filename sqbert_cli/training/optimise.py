@@ -126,7 +126,7 @@ def optimise(trainer: Trainer, losses: Callable[[int], Iterable[MicroBatch]]) ->
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise SqbertError(
                 f"step {step + 1}: the loss is {loss}, its gradient's length {norm}",
-                hint="try a lower `--learning-rate`, or `--dtype float32`",
+                hint="try a lower `--learning-rate`, or `--dtype float32` where it is not that",
             )
         trainer.optimiser.step()
         trainer.optimiser.zero_grad()

@@ -24,7 +24,7 @@ from sqbert_cli.training.settings import PretrainSettings
 from sqbert_cli.training.text_losses import LOSSES, Look, Models, shares_told, with_teacher
 
 HELD_OUT_PASSAGES = 512
-SOME_PASSAGES = 256
+SOME_PASSAGES, MEASURED_PASSAGES = 256, 32
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pretrain(
     reader = _reader(student, settings)
     yield replace(phases[0].divided, pairs=_pairs(reader, phases[0].learnt))
     student.network.to(run.device)
-    sample = phases[0].held_out.first(settings.batch_size)
+    sample = phases[0].held_out.first(MEASURED_PASSAGES)
     models = with_teacher(student, teacher, reader.read(sample, range(len(sample)), 0), run)
     course = _Course(models, reader, phases, settings, run)
     trainer = make_trainer(student.network, settings, course.steps, processes=run.processes)
@@ -84,16 +84,17 @@ def pretrain(
     def look(step: int) -> HeldOut:
         metrics = course.judge(step)
         trainer.progress.history.append({"step": step, **metrics})
-        saver.save()
         return HeldOut(step, metrics)
 
     if not trainer.progress.history:
         yield look(0)
+        saver.save()
     for step in optimise(trainer, course.losses):
         yield step
-        if step.index % settings.save_steps == 0 or step.index == step.steps:
+        is_due = step.index % settings.save_steps == 0 or step.index == step.steps
+        if is_due:
             yield look(step.index)
-        saver.step_done()
+        saver.step_done(is_due)
     yield Finished(trainer.progress.seconds, trainer.progress.history, made_from)
 
 
@@ -142,12 +143,11 @@ class _Phase:
     def of(cls, files: Sequence[TokenFile], marks: Marks, max_length: int, settings: PretrainSettings) -> _Phase:
         room = max_length - SPECIAL_TOKENS
         learnt, held_out = split_documents(files, marks, room, settings.held_out_share, settings.seed)
-        batch_size = settings.batch_size * settings.accumulation
         pieces, known, unknown = sum(len(file.ids) for file in files), learnt.pieces, held_out.pieces
         return cls(
             learnt,
             held_out.first(HELD_OUT_PASSAGES),
-            Sampler(learnt.lengths.tolist(), batch_size, settings.seed),
+            Sampler(learnt.lengths.tolist(), settings.step_windows, settings.seed),
             Divided(known, unknown, pieces - known - unknown, known / len(learnt), max_length),
         )
 

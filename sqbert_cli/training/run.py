@@ -73,8 +73,8 @@ class Run:
     def identity(self, settings: OptimiserSettings, values: Mapping[str, Any]) -> dict[str, Any]:
         """What the bits of a run depend on; a run goes on only with the same, how its steps are shared out aside."""
         chosen = {name: value for name, value in asdict(settings).items() if name != "save_steps"}
-        chosen["windows in a step"] = chosen["batch_size"] * chosen["accumulation"]
         computing = {
+            "windows in a step": settings.step_windows,
             "order of examples": ORDER,
             "device": self.device.type,
             "dtype": str(self.dtype),

@@ -25,7 +25,16 @@ class OptimiserSettings:
     weight_decay: float = 0.01
     """Not applied to biases and norms."""
     max_grad_norm: float = 1.0
+    batch_size: int = 32
+    """Windows in a step; with accumulation, in a part of a step."""
+    accumulation: int = 1
+    """Parts of a step, over all processes."""
     seed: int = 42
+
+    @property
+    def step_windows(self) -> int:
+        """Windows in a whole step."""
+        return self.batch_size * self.accumulation
 
 
 TEACHER_WEIGHT, TEMPERATURE = 0.9, 2.0
@@ -37,10 +46,6 @@ class FinetuneSettings(OptimiserSettings):
 
     learning_rate: float = 5e-4
     epochs: float = 3.0
-    batch_size: int = 32
-    """Windows in a step; with accumulation, in a part of a step."""
-    accumulation: int = 1
-    """Parts of a step, each of `batch_size`."""
     max_length: int | None = None
     """Tokens in a window, at most; a longer text is learnt window by window. Default: 128, with a question 256."""
     dropout: float = 0.0
@@ -71,14 +76,11 @@ class PretrainSettings(OptimiserSettings):
     long_steps: int = 0
     """Steps after these, on longer windows; the learning rate goes down over all."""
     long_length: int = 512
-    batch_size: int = 32
-    """Windows in a step; with accumulation, in a part of a step."""
-    accumulation: int = 1
-    """Parts of a step, over all processes."""
     whole_words: bool = False
     """Hide all the pieces of a word, or none."""
     dropout: float = 0.0
     held_out_share: float = 0.03
     """Of the documents."""
     save_steps: int = 200
-    """Steps between two writes of the resume file, and between two looks at the held-out text."""
+    """Steps between two writes of the resume file (which is written every two minutes, too) and two looks at the
+    held-out text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -128,7 +129,7 @@ def _first_interrupt_waits(run: Run) -> Iterator[Callable[[], None]]:
     def wait(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         run.stop.set()
-        talk.print("ending when this step is done and saved; Ctrl-C again ends at once")
+        os.write(2, b"\nending when this step is done and saved; Ctrl-C again ends at once\n")  # rich may be at work
 
     def step_began() -> None:
         if is_heard and not run.stop.is_set():
@@ -149,14 +150,13 @@ def _show_division(event: Divided) -> None:
     if event.held_out > MOST_HELD_OUT * whole:
         share = f"{event.held_out / whole:.0%} of the text is held out, in few documents"
         show_warning(f"{share}: a blank line ends a document; without any, each line is one")
-    if event.pairs < FEW_PAIRS:
-        share = f"{1 - event.pairs:.0%} of the windows are a single sentence"
-        show_warning(f"{share}, and teach no order: is each line a paragraph, with a blank line after each document?")
+    odd = []
     if event.passage < SHORT * event.max_length:
-        show_warning(
-            f"documents of {event.passage:.0f} word pieces in windows of {event.max_length} tokens: is each line a "
-            "paragraph, with a blank line after each document?"
-        )
+        odd.append(f"documents of {event.passage:.0f} word pieces in windows of {event.max_length} tokens")
+    if event.pairs < FEW_PAIRS:
+        odd.append(f"{1 - event.pairs:.0%} of the windows are a single sentence, and teach no order")
+    if odd:
+        show_warning(f"{'; '.join(odd)}: is each line a paragraph, with a blank line after each document?")
 
 
 @contextmanager
