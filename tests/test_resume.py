@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -200,6 +201,24 @@ def test_resuming_is_promised_where_there_is_something_to_resume(tmp_path: Path)
             show_training(interrupted(), run)
         assert said in heard.get()
         run.file.touch()
+
+
+def test_a_run_that_was_killed_when_its_patience_had_ended_has_ended(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = toy_dataset()
+    settings = FinetuneSettings(epochs=6, batch_size=2, max_length=32, patience=2, eval_steps=3, learning_rate=0.0)
+
+    def start(resume: bool) -> Iterator[Any]:
+        run = open_run(tmp_path / "out", torch.device("cpu"), torch.float32, resume=resume)
+        return finetune(with_heads(read_checkpoint(tiny_model), [dataset.head], settings), [dataset], settings, run)
+
+    with monkeypatch.context() as killed:
+        killed.setattr("sqbert_cli.training.finetune.take_best", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            list(start(resume=False))
+    resumed, finished = start(resume=True)
+    assert resumed.step == finished.history[-1]["step"] == 9
 
 
 def test_ctrl_c_lets_a_step_end_and_be_saved(

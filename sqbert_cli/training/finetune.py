@@ -116,14 +116,16 @@ def finetune(
             lesson, rows = plan.batch(step)
             return micro_batches(lessons[lesson], student, rows, settings.batch_size, run, guide)
 
-        for step in optimise(trainer, losses):
+        def has_ended() -> bool:
+            progress = trainer.progress
+            return progress.step == trainer.steps or progress.stale >= (settings.patience or math.inf)
+
+        for step in () if has_ended() else optimise(trainer, losses):
             yield step
-            is_last = step.index == step.steps
-            if step.index % eval_steps == 0 or is_last:
+            if step.index % eval_steps == 0 or has_ended():
                 yield _evaluate(trainer, student, datasets, run)
-                is_last = is_last or trainer.progress.stale >= (settings.patience or math.inf)
-            saver.step_done(is_last or step.index % settings.save_steps == 0)
-            if is_last:
+            saver.step_done(has_ended() or step.index % settings.save_steps == 0)
+            if has_ended():
                 break
         run.processes.wait()
         take_best(run, student.network)
