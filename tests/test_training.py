@@ -17,8 +17,10 @@ from sqbert_cli.predict.rows import head_rows
 from sqbert_cli.predict.texts import encode
 from sqbert_cli.records import Classification, Record
 from sqbert_cli.tasks.dataset import Split
+from sqbert_cli.training.examples import make_lesson
 from sqbert_cli.training.finetune import Evaluation, finetune, with_heads
 from sqbert_cli.training.guides import Guidance
+from sqbert_cli.training.lessons import TextLesson
 from sqbert_cli.training.optimise import Step
 from sqbert_cli.training.run import Run, open_run
 from sqbert_cli.training.settings import FinetuneSettings
@@ -115,6 +117,18 @@ def test_of_weights_that_are_alike_on_dev_those_that_learnt_longest_are_kept(tin
     *_, first, second, third, last = [event for event in events if isinstance(event, Evaluation)]
     assert [one.scores["toy"].main for one in (first, second, third, last)] == [1.0] * 4  # and then patience ends it
     assert last.is_best
+
+
+@pytest.mark.parametrize(("labels", "doubt"), [(("bad", "good"), 0.0), (("bad", "fair", "good"), 0.1)])
+def test_labels_of_more_than_two_are_doubted_unless_it_is_said(
+    labels: tuple[str, ...], doubt: float, tiny_model: Path
+) -> None:
+    dataset = toy_dataset(labels=labels)
+    student = with_heads(read_checkpoint(tiny_model), [dataset.head], FinetuneSettings())
+    lesson, told = make_lesson(student, dataset), make_lesson(student, dataset, smoothing=0.0)
+    assert isinstance(lesson, TextLesson)
+    assert isinstance(told, TextLesson)
+    assert (lesson.smoothing, told.smoothing) == (doubt, 0.0)
 
 
 def test_an_option_that_the_task_cannot_listen_to_is_told(tiny_model: Path, tmp_path: Path) -> None:

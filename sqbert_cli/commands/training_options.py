@@ -59,7 +59,15 @@ MaxGradNorm = Annotated[
 Dropout = Annotated[
     float, typer.Option(rich_help_panel=TRAINING, min=0, max=0.9, help="Share of activations left out.")
 ]
-LabelSmoothing = Annotated[float, typer.Option(rich_help_panel=TRAINING, min=0, max=0.9, help="Doubt in the labels.")]
+LabelSmoothing = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        min=0,
+        max=0.9,
+        help="Doubt in the labels. Default: 0.1 where one of more than two is right for a text, else none.",
+    ),
+]
 ClassWeights = Annotated[
     bool, typer.Option("--class-weights", rich_help_panel=TRAINING, help="Rare labels weigh more.")
 ]

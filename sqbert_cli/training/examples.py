@@ -31,13 +31,15 @@ from sqbert_cli.training.lessons import (
 from sqbert_cli.training.run import Run
 
 VECTOR_HEAD = HeadConfig(name="vectors", kind="vector")
+SMOOTHING = 0.1
 
 
 def make_lesson(
-    student: Checkpoint, dataset: Dataset, *, smoothing: float = 0.0, class_weights: bool = False
+    student: Checkpoint, dataset: Dataset, *, smoothing: float | None = None, class_weights: bool = False
 ) -> Lesson:
     """Raise `SqbertError` where the student has no head for the task."""
     head = student.head(dataset.head.kind, dataset.head.name)
+    smoothing = usual_smoothing(head) if smoothing is None else smoothing
     match head.kind:
         case "token":
             return token_lesson(student, head, dataset.train.records, smoothing)
@@ -47,6 +49,12 @@ def make_lesson(
             return masked_word_lesson(student, head, dataset.train.records)
         case _:
             return text_lesson(student, head, dataset.train.records, smoothing, class_weights)
+
+
+def usual_smoothing(head: HeadConfig) -> float:
+    """Doubt in a head's labels, where it was measured to help (weights/LOG.md, 28 November)."""
+    is_one_of_many = head.kind == "sequence" and head.problem_type == "single_label_classification"
+    return SMOOTHING if is_one_of_many and len(head.labels) > 2 else 0.0
 
 
 def text_lesson(
