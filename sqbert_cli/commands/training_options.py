@@ -65,7 +65,7 @@ LabelSmoothing = Annotated[
         rich_help_panel=TRAINING,
         min=0,
         max=0.9,
-        help="Doubt in the labels. Default: 0.1 where one of more than two is right for a text, else none.",
+        help="Doubt in the labels. Default: 0.1 where one of 20 or more is right for a text, else none.",
     ),
 ]
 ClassWeights = Annotated[

@@ -31,7 +31,7 @@ from sqbert_cli.training.lessons import (
 from sqbert_cli.training.run import Run
 
 VECTOR_HEAD = HeadConfig(name="vectors", kind="vector")
-SMOOTHING = 0.1
+SMOOTHING, MANY_LABELS = 0.1, 20
 
 
 def make_lesson(
@@ -54,7 +54,7 @@ def make_lesson(
 def usual_smoothing(head: HeadConfig) -> float:
     """Doubt in a head's labels, where it was measured to help (weights/LOG.md, 28 November)."""
     is_one_of_many = head.kind == "sequence" and head.problem_type == "single_label_classification"
-    return SMOOTHING if is_one_of_many and len(head.labels) > 2 else 0.0
+    return SMOOTHING if is_one_of_many and len(head.labels) >= MANY_LABELS else 0.0
 
 
 def text_lesson(

@@ -50,7 +50,7 @@ class FinetuneSettings(OptimiserSettings):
     """Tokens in a window, at most; a longer text is learnt window by window. Default: 128, with a question 256."""
     dropout: float = 0.0
     label_smoothing: float | None = None
-    """Doubt in the labels. Default: 0.1 where one of more than two is right for a text, else none."""
+    """Doubt in the labels. Default: 0.1 where one of 20 or more is right for a text, else none."""
     class_weights: bool = False
     """Weigh labels by how rare they are."""
     eval_steps: int | None = None
