@@ -87,8 +87,8 @@ def _best(
         best = chances[ids].topk(min(top_k, len(ids)))
         words = [checkpoint.tokenizer.pieces.id_to_token(int(place)) for place in best.indices]
     else:
-        best = chances[list(wanted)].topk(len(wanted))
-        words = [list(wanted.values())[place] for place in best.indices]
+        best, names = chances[list(wanted)].topk(len(wanted)), list(wanted.values())
+        words = [names[place] for place in best.indices]
     return tuple(Found(str(word), *offsets, score) for word, score in zip(words, best.values.tolist(), strict=True))
 
 

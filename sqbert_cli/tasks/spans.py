@@ -105,14 +105,14 @@ def entity_problems(split: Split) -> list[str]:
 def _broken(tagged: Tagged) -> Iterator[str]:
     if any(is_iob2(tags) for _, tags in tagged):
         for record, tags in tagged:
-            yield from (_place(record, index, tags) for index in broken(tags))
+            yield from (_place(record, index, tags[index]) for index in broken(tags))
 
 
 def _bare(tagged: Tagged) -> Iterator[str]:
     if any(is_prefixed(tag) for _, tags in tagged for tag in tags):
         for record, tags in tagged:
-            bare = (index for index, tag in enumerate(tags) if tag != OUTSIDE and not is_prefixed(tag))
-            yield from (_place(record, index, tags) for index in bare)
+            bare = ((index, tag) for index, tag in enumerate(tags) if tag != OUTSIDE and not is_prefixed(tag))
+            yield from (_place(record, index, tag) for index, tag in bare)
 
 
 def _tagged(split: Split) -> Tagged:
@@ -120,9 +120,9 @@ def _tagged(split: Split) -> Tagged:
     return [(record, [split_columns(word.line)[-1] for word in record.words or ()]) for record in of_columns]
 
 
-def _place(record: Record, index: int, tags: Sequence[str]) -> str:
+def _place(record: Record, index: int, tag: str) -> str:
     file, _, line = record.source.rpartition(":")
-    return f"{file}:{int(line) + index}: {tags[index]}"
+    return f"{file}:{int(line) + index}: {tag}"
 
 
 def _cut_words(split: Split) -> Iterator[str]:

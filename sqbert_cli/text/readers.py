@@ -30,6 +30,7 @@ OBJECT_START = re.compile(r'\s*\{\s*["}]')
 JSON_START = re.compile(r"""\s*(\{\s*(['"}]|$)|\[\s*(\{|$))""")
 """What is JSON, or was meant to be, if perhaps not an object a line."""
 PLAIN = (".txt", *(f".txt{ending}" for ending in COMPRESSED))
+"""Whose lines are texts, whatever the first looks like."""
 ARCHIVES = (".tar", ".tgz", ".zip")
 SQUAD_START = re.compile(r'\s*\{\s*("version"\s*:[^{}]*("data"\s*:\s*\[.*)?|"data"\s*:\s*(\[.*)?)?$', re.DOTALL)
 """No object that ends in the line that it begins in, if it has other keys: that is JSONL."""

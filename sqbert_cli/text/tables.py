@@ -29,11 +29,11 @@ MAX_ROW_CHARACTERS = 100_000_000  # bounds what quotes that are never closed can
 def table_rows(format: str, lines: Lines, top: Lines | None, fields: Fields, name: str) -> Rows:
     """Name the cells by the header: the first of the `lines`, or of the `top` where they begin further down."""
     before = lines if top is None else top
-    first = next((line for line in before if line[1].strip()), None)
+    filled = (line for line in before if line[1].strip())
+    first = next(filled, None)
+    told = SEPARATOR.match(first[1]) if first and format == "csv" else None
+    first = next(filled, None) if told else first
     if first is None:
-        return
-    told = SEPARATOR.match(first[1]) if format == "csv" else None
-    if told and (first := next((line for line in before if line[1].strip()), None)) is None:
         return
     between = told[1] if told else delimiter(first[1])
     cells = partial(csv_cells, delimiter=between) if format == "csv" else tsv_cells

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def _first_interrupt_waits(run: Run) -> Iterator[Callable[[], None]]:
     def wait(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, before)
         run.stop.set()
-        os.write(2, b"\nending when this step is done and saved; Ctrl-C again ends at once\n")  # rich may be at work
+        with suppress(OSError):  # nobody listens; and past rich, which may be at work
+            os.write(sys.stderr.fileno(), b"\nending when this step is done and saved; Ctrl-C again ends at once\n")
 
     def step_began() -> None:
         if is_heard and not run.stop.is_set():
